@@ -12,7 +12,7 @@ import typer
 
 from vsdb import database, output
 from vsdb.api import Index
-from vsdb.config import DEVICES, resolve
+from vsdb.config import DEVICES, TINY, resolve
 from vsdb.errors import UsageError, VsdbError
 from vsdb.types import Sampling
 
@@ -262,6 +262,28 @@ def doctor(dsn: Dsn = None, json: Json = False) -> None:
             if each.remedy:
                 _say(f"{each.name}: {each.remedy}")
     if any(each.state == "fail" for each in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(dsn: Dsn = None, json: Json = False) -> None:
+    """Ingest a bundled, drawn street with the bundled model, and ask for what is in it.
+
+    Needs no weights and no network; takes the embedded database unless told otherwise.
+    """
+    from rich.console import Console
+
+    from vsdb import demo as street
+    from vsdb.progress import ProgressBar
+
+    with ProgressBar(Console(stderr=True)) as progress:
+        answers = list(street.run(resolve(dsn=dsn, model=TINY), progress))
+    if json:
+        print(output.to_json(answers))
+    else:
+        print(output.answers_table(answers))
+        _say(street.NEXT)
+    if not all(each.is_right for each in answers):
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_MODEL = "RN50x4"
+TINY = "tiny"  # bundled
 DEFAULT_DEVICE = "auto"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

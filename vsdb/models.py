@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsdb.config import TINY
 from vsdb.errors import ModelError
+from vsdb.tiny_weights import TINY_CONFIG, load_tiny_state_dict
 from vsdb.types import ModelInfo
 
 if TYPE_CHECKING:
     import torch
 
-TINY = "tiny"
-TINY_CONFIG = Path(__file__).parent / "tiny" / "tiny.json"
 OPENAI_TAG = "openai"
 OPENAI_BOOKKEEPING = (
     "input_resolution",
@@ -134,8 +134,6 @@ def _state_dict(name: str, weights: Path | None, tag_settings: dict[str, Any], o
     if weights is not None:
         return read_state_dict(weights)
     if name == TINY:
-        from vsdb.tiny_weights import load_tiny_state_dict
-
         return load_tiny_state_dict()
     return read_state_dict(_fetch(name, tag_settings, open_clip))
 

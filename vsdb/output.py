@@ -8,9 +8,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsdb.types import IngestResult, Moment, Video
+
+if TYPE_CHECKING:
+    from vsdb.demo import Answer
 
 
 def clock(seconds: float) -> str:
@@ -57,6 +60,18 @@ def moments_table(moments: Sequence[Moment]) -> str:
         for each in moments
     ]
     return table(["rank", "score", "start - end", "best", "box (px)", "video"], rows, right={0, 1, 2, 3})
+
+
+def answers_table(answers: Sequence[Answer]) -> str:
+    """The demo's answers beside the truth."""
+    rows = []
+    for each in answers:
+        found = each.found
+        stretch = f"{clock(found.start_seconds)} - {clock(found.end_seconds)}" if found else "nothing"
+        truth = f"{clock(each.start_seconds)} - {clock(each.end_seconds)}"
+        score = f"{found.score:.1f}" if found else ""
+        rows.append((each.prompt, stretch, truth, score, "right" if each.is_right else "WRONG"))
+    return table(["prompt", "found", "truth", "score", ""], rows, right={1, 2, 3})
 
 
 def ingest_line(result: IngestResult) -> str:
