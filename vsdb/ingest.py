@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 
 from vsdb import store
-from vsdb.errors import DatabaseError, VideoError
+from vsdb.errors import DatabaseError, ModelError, VideoError
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.schema import Connection
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
+from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
 from vsdb.types import IngestResult, Sampling, Status
 from vsdb.video import Frame, VideoReader, content_sha256
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vsdb.encoder import Encoder
+    from vsdb.models import LoadedModel
 
 DEFAULT_EVERY_SECONDS = 1.0
 
@@ -117,7 +119,10 @@ class Ingest:
 
         loaded = load_model(self._model.name, weights=self._model.weights)
         encoder = Encoder(loaded, device=self._model.device)
-        store.register_model(self._connection, loaded.info)
+        with self._connection.transaction():
+            store.register_model(self._connection, loaded.info)
+            install_tokenizer(self._connection)
+            install_text_tower(self._connection, _text_tower(loaded))
         return encoder
 
     def _one(self, path: Path) -> IngestResult:
@@ -234,6 +239,14 @@ def choose_model(connection: Connection, *, name: str | None, weights: Path | No
     if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
         weights = Path(stored.weights_path)
     return ModelChoice(name=stored.model_name, weights=weights, device=device)
+
+
+def _text_tower(model: LoadedModel) -> TextTower | None:
+    """The text tower for SQL; None where SQL cannot compute it, and prompts are embedded in Python instead."""
+    try:
+        return extract_text_tower(model.module)
+    except ModelError:
+        return None
 
 
 def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:

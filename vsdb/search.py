@@ -35,12 +35,22 @@ class Query:
     """Compare every patch instead of asking the index."""
 
 
-_SEARCH = """
-select rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id
-from vsdb.search_embedding(%(query)s::halfvec, %(max_moments)s, %(min_score)s::real, %(gap_seconds)s,
-    %(video_like)s, %(from_seconds)s, %(to_seconds)s, %(exact)s)
-order by rank
-"""
+_COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id"
+_NARROWING = """%(max_moments)s, %(min_score)s::real, %(gap_seconds)s, %(video_like)s, %(from_seconds)s,
+    %(to_seconds)s, %(exact)s"""
+
+
+def search(connection: Connection, prompt: str, query: Query) -> list[Moment]:
+    """Find the moments that answer a prompt; see :meth:`vsdb.Index.search`.
+
+    ``vsdb.search`` does it all in SQL. A text tower that SQL cannot compute is run here, in Python, instead.
+    """
+    row = connection.execute("select architecture from vsdb.text_towers").fetchone()
+    if row is None:
+        raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
+    if row[0] == "other":
+        return search_embedding(connection, embed_prompt(connection, prompt), query)
+    return _moments(connection, "vsdb.search(%(question)s", prompt, query)
 
 
 def search_embedding(connection: Connection, embedding: NDArray[Any], query: Query) -> list[Moment]:
@@ -54,7 +64,12 @@ def search_embedding(connection: Connection, embedding: NDArray[Any], query: Que
         Moments, best first; the columns of ``vsdb.search_embedding``.
     """
     text = "[" + ",".join(f"{value:.8g}" for value in np.asarray(embedding, dtype=np.float64)) + "]"
-    rows = connection.execute(_SEARCH, {"query": text, **vars(query)}).fetchall()
+    return _moments(connection, "vsdb.search_embedding(%(question)s::halfvec", text, query)
+
+
+def _moments(connection: Connection, call: str, question: str, query: Query) -> list[Moment]:
+    statement = f"select {_COLUMNS} from {call}, {_NARROWING}) order by rank"
+    rows = connection.execute(statement, {"question": question, **vars(query)}).fetchall()
     return [
         Moment(
             rank=rank,
@@ -68,11 +83,6 @@ def search_embedding(connection: Connection, embedding: NDArray[Any], query: Que
         )
         for rank, video_path, start, end, best, score, x, y, width, height, video_id in rows
     ]
-
-
-def search(connection: Connection, prompt: str, query: Query) -> list[Moment]:
-    """Find the moments that answer a prompt; see :meth:`vsdb.Index.search`."""
-    return search_embedding(connection, embed_prompt(connection, prompt), query)
 
 
 def embed_prompt(connection: Connection, prompt: str) -> NDArray[np.float32]:
