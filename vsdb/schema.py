@@ -34,6 +34,23 @@ comment on column vsdb.migrations.sha256 is 'SHA-256 of what was applied, 32 byt
 comment on column vsdb.migrations.applied_at is 'When it was applied.';
 """
 
+_DROP_VIEWS_AND_FUNCTIONS = """
+do $$
+declare
+    object text;
+begin
+    foreach object in array array(  -- read to the end before the first one goes
+        select format('view if exists %s', oid::regclass) from pg_class
+        where relnamespace = 'vsdb'::regnamespace and relkind = 'v'
+        union all
+        select format('routine if exists %s', oid::regprocedure) from pg_proc where pronamespace = 'vsdb'::regnamespace)
+    loop
+        execute format('drop %s cascade', object);
+    end loop;
+end
+$$;
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
@@ -166,7 +183,8 @@ def pgvector_version(connection: Connection) -> str:
 def set_embedding_dim(connection: Connection, dim: int) -> None:
     """Make an empty database hold embeddings of ``dim`` numbers, inside the caller's transaction.
 
-    The views that show the column stand in the way of changing its type: they are dropped and applied again.
+    Views and functions that use the column stand in the way of changing its type: they are dropped and applied
+    again.
     """
     current = connection.execute(
         "select atttypmod from pg_attribute where attrelid = 'vsdb.patches'::regclass and attname = 'embedding'"
@@ -174,7 +192,7 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
     if current and current[0] == dim:
         return
     connection.execute("set local client_min_messages = warning")
-    connection.execute("drop view vsdb.patch_embeddings cascade")
+    connection.execute(_DROP_VIEWS_AND_FUNCTIONS)
     connection.execute(
         sql.SQL("alter table vsdb.patches alter column embedding type {}.halfvec({})").format(
             sql.Identifier(_vector_schema(connection)), sql.Literal(dim)

@@ -68,7 +68,7 @@ class VideoReader:
 
     @property
     def duration_seconds(self) -> float:
-        """Length of what was decoded so far, in seconds: the last frame's time stamp plus its own duration."""
+        """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it."""
         return round(self._last_pts + self._step, 6)
 
     def sample(self, *, every_seconds: float) -> Iterator[Frame]:
@@ -117,7 +117,7 @@ class VideoReader:
 
     def _note_time(self, pts: float) -> None:
         if pts > self._last_pts:
-            self._step = min(pts - self._last_pts, 1.0) if self._fps <= 0 else self._step
+            self._step = pts - self._last_pts
             self._last_pts = pts
 
     def _retrieve(self, pts: float) -> NDArray[np.uint8]:

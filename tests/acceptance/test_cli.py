@@ -1,0 +1,234 @@
+"""The commands as people run them: real processes, a real database, stdout apart from stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests import clips
+from tests.conftest import clean_environment
+from vsdb.schema import Connection
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_ingest_query_and_sql_agree(run_vsdb: Run, street: Path, connection: Connection) -> None:
+    ingested = run_vsdb("ingest", str(street), "--model", "tiny", "--json")
+    assert ingested.returncode == 0, ingested.stderr
+    result = json.loads(ingested.stdout)
+    assert set(result) == {"video_path", "status", "num_frames", "num_patches", "seconds", "reason"}
+    assert (result["video_path"], result["status"], result["num_frames"]) == (str(street), "ingested", 10)
+
+    answer = json.loads(run_vsdb("query", "a red car", "--json").stdout)
+    assert (answer["prompt"], answer["model"]) == ("a red car", "tiny")
+    rows = connection.execute(
+        """select rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height
+           from vsdb.search('a red car')"""
+    ).fetchall()
+    assert rows
+    assert [
+        (m["rank"], m["video_path"], m["start_seconds"], m["end_seconds"], m["best_seconds"], m["score"], *m["box"])
+        for m in answer["moments"]
+    ] == rows
+    best = answer["moments"][0]
+    assert 0.6 <= best["best_seconds"] <= 7.0  # when the red car is to be seen
+    assert best["start_seconds"] <= best["best_seconds"] <= best["end_seconds"]
+
+
+def test_the_design_s_second_query_runs_as_it_is_written(run_vsdb: Run, street: Path, connection: Connection) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    rows = connection.execute(
+        """select video_path, pts_seconds from vsdb.patch_embeddings
+           order by embedding <#> vsdb.embed('a red car') limit 10"""
+    ).fetchall()
+    assert len(rows) == 10
+    assert all(path == str(street) and 0.6 <= seconds <= 7.0 for path, seconds in rows)
+
+
+def test_output_for_people_and_for_programs(run_vsdb: Run, street: Path) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    people = run_vsdb("query", "a dog", "-n", "2")
+    assert people.stdout.splitlines()[0].split() == "rank score start - end best box (px) video".split()
+    assert people.stderr == ""
+    table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a dog", "--csv").stdout)))
+    moments = json.loads(run_vsdb("query", "a dog", "--json").stdout)["moments"]
+    assert [float(row["score"]) for row in table] == [moment["score"] for moment in moments]
+    listed = json.loads(run_vsdb("videos", "--json").stdout)
+    assert [video["video_path"] for video in listed] == [str(street)]
+    status = json.loads(run_vsdb("status", "--json").stdout)
+    assert (status["num_videos"], status["num_frames"], status["model"]) == (1, 10, "tiny")
+
+
+def test_no_match_is_an_empty_list_and_a_sentence(run_vsdb: Run, street: Path) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    nothing = run_vsdb("query", "a dog", "--min-score", "99", "--json")
+    assert nothing.returncode == 0
+    assert json.loads(nothing.stdout)["moments"] == []
+    assert "nothing matches" in nothing.stderr
+
+
+def test_filters_narrow_the_search(run_vsdb: Run, street: Path) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    narrowed = json.loads(run_vsdb("query", "a dog", "--from", "2", "--to", "4", "--json").stdout)["moments"]
+    assert narrowed
+    assert all(2 <= moment["start_seconds"] <= moment["best_seconds"] <= 4 for moment in narrowed)
+    assert json.loads(run_vsdb("query", "a dog", "--video", "%/other.mp4", "--json").stdout)["moments"] == []
+    assert len(json.loads(run_vsdb("query", "a dog", "--video", "%street.mp4", "--json").stdout)["moments"]) > 0
+
+
+def test_failures_are_named_on_stderr_and_exit_with_1(run_vsdb: Run, tmp_path: Path) -> None:
+    good = clips.write_video(tmp_path / "good.mp4", range(0, 1400, 200), size=(64, 48))
+    (tmp_path / "notes.txt").write_text("not a video")
+    (tmp_path / "bad.mp4").write_bytes(good.read_bytes()[:900])
+    run = run_vsdb("ingest", str(tmp_path), "--model", "tiny", "--json")
+    assert run.returncode == 1
+    results = {json.loads(line)["video_path"]: json.loads(line) for line in run.stdout.splitlines()}
+    assert results[str(good)]["status"] == "ingested"
+    assert results[str(tmp_path / "bad.mp4")]["status"] == "failed"
+    lines = run.stderr.splitlines()
+    assert f"skipping {tmp_path / 'notes.txt'}: not a video" in lines
+    assert [line for line in lines if line.startswith(f"failed {tmp_path / 'bad.mp4'}: not a video")]
+    assert "1 of 2 videos failed" in lines
+    assert len(lines) == 3  # nothing of OpenCV's and FFmpeg's
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest"],
+        ["query"],
+        ["query", "a dog", "--json", "--csv"],
+        ["query", "a dog", "-n", "0"],
+        ["query", "a dog", "--gap", "-1"],
+        ["ingest", "x.mp4", "--every", "0"],
+        ["ingest", "x.mp4", "--every", "nan"],
+        ["ingest", "x.mp4", "--device", "tpu"],
+        ["ingest", "x.mp4", "--patch-size", "0"],
+        ["no-such-command"],
+        ["db", "start", "--dsn", "postgresql://x"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run_vsdb: Run, arguments: list[str]) -> None:
+    run = run_vsdb(*arguments)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr
+
+
+def test_what_to_do_next_is_said(run_vsdb: Run, tmp_path: Path) -> None:
+    assert 'run "vsdb ingest PATH" first' in run_vsdb("query", "a dog").stderr
+    assert 'vsdb ingest PATH' in run_vsdb("videos").stderr
+    missing = run_vsdb("remove", str(tmp_path / "gone.mp4"))
+    assert (missing.returncode, '"vsdb videos" lists them' in missing.stderr) == (1, True)
+    offline = run_vsdb("ingest", str(clips.write_video(tmp_path / "a.mp4", [0])), VSDB_MODEL="RN50x4")
+    assert offline.returncode == 1
+    assert "--weights FILE" in offline.stderr
+    assert "--model tiny" in offline.stderr
+    unknown = run_vsdb("ingest", str(tmp_path / "a.mp4"), "--model", "RN5x4")
+    assert (unknown.returncode, "unknown model" in unknown.stderr) == (1, True)
+
+
+def test_a_password_is_never_shown(run_vsdb: Run) -> None:
+    run = run_vsdb("status", VSDB_DSN="postgresql://someone:sesame@127.0.0.1:1/nowhere")
+    assert run.returncode == 1
+    assert "cannot connect" in run.stderr
+    assert "sesame" not in run.stderr + run.stdout
+
+
+def test_doctor_finds_what_is_there(run_vsdb: Run, street: Path) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    run = run_vsdb("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(run.stdout)}
+    assert run.returncode == 0, run.stdout
+    assert {name: check["state"] for name, check in checks.items() if check["state"] != "ok"} == {}
+    assert "tiny (the database's)" in checks["model"]["found"]
+    broken = run_vsdb("doctor", VSDB_DSN="postgresql://nobody@127.0.0.1:1/none")
+    assert broken.returncode == 1
+    assert "cannot connect" in broken.stderr
+
+
+def test_help_teaches_every_command(run_vsdb: Run) -> None:
+    front = run_vsdb("--help").stdout
+    for command in "ingest query videos remove status doctor migrate demo db".split():
+        assert command in front
+        assert run_vsdb(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_stopped_stores_no_half_video_and_can_be_repeated(
+    run_vsdb: Run, tmp_path: Path, dsn: str, connection: Connection, sent: signal.Signals
+) -> None:
+    """Stopped at random moments, from its start to its end; the last run completes what is missing."""
+    videos = [
+        clips.write_video(tmp_path / f"{name}.mp4", range(0, length, 200), size=(64, 48))
+        for name, length in (("a", 12_000), ("b", 16_000), ("c", 8_000))
+    ]
+    command = [sys.executable, "-m", "vsdb", "ingest", str(tmp_path), "--model", "tiny", "--every", "0.2"]
+    began = time.monotonic()
+    assert run_vsdb(*command[3:]).returncode == 0
+    whole_run_seconds = time.monotonic() - began
+    expected = stored(connection)
+    assert [row[1] for row in expected] == [60, 80, 40]
+    connection.execute("truncate vsdb.videos cascade")
+
+    rng = random.Random(7)
+    for _ in range(5):
+        process = subprocess.Popen(
+            command, env={**clean_environment(), "VSDB_DSN": dsn}, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            process.wait(rng.uniform(0.3, 1.0) * whole_run_seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(sent)
+        _, messages = process.communicate(timeout=60)
+        if sent == signal.SIGINT and process.returncode:
+            assert process.returncode == 130
+            assert "run the same command to go on" in messages
+            assert "Traceback" not in messages
+        assert set(stored(connection)) <= set(expected)
+    assert run_vsdb(*command[3:]).returncode == 0
+    assert stored(connection) == expected
+    assert len(videos) == 3
+
+
+def stored(connection: Connection) -> list[tuple[object, ...]]:
+    """Each video with what it should hold and what it holds; sees what a stopped run has left once it is gone."""
+    for _ in range(100):  # the server notices a vanished client when it next speaks to it
+        busy = connection.execute(
+            """select count(*) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null"""
+        ).fetchone()
+        if busy == (0,):
+            break
+        time.sleep(0.1)
+    return connection.execute(
+        """select v.video_path, v.num_frames, v.num_patches, count(*), count(distinct p.frame_index)
+           from vsdb.videos v join vsdb.patches p using (video_id) group by v.video_id order by 1"""
+    ).fetchall()
+
+
+def test_two_at_once_store_each_video_once(run_vsdb: Run, tmp_path: Path, dsn: str, connection: Connection) -> None:
+    for name, length in (("a", 4_000), ("b", 6_000)):
+        clips.write_video(tmp_path / f"{name}.mp4", range(0, length, 200), size=(64, 48))
+    command = [sys.executable, "-m", "vsdb", "ingest", str(tmp_path), "--model", "tiny", "--json"]
+    environment = {**clean_environment(), "VSDB_DSN": dsn}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    statuses = [json.loads(line)["status"] for out, _ in outputs for line in out.splitlines()]
+    assert sorted(statuses) == ["ingested", "ingested", "unchanged", "unchanged"]
+    assert [row[1:3] for row in stored(connection)] == [(4, 52), (6, 78)]

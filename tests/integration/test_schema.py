@@ -1,0 +1,147 @@
+"""Migrations: once, twice, many at once, and between versions; what every object says of itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from vsdb import schema, store
+from vsdb.errors import DatabaseError
+from vsdb.schema import Connection
+from vsdb.types import ModelInfo
+
+NewDatabase = Callable[[str], str]
+
+
+def connect(dsn: str) -> Connection:
+    return psycopg.connect(dsn, autocommit=True)
+
+
+def describe(connection: Connection) -> list[tuple[object, ...]]:
+    """Columns, functions and indexes of the schema, to compare two databases."""
+    return connection.execute(
+        """select table_name, column_name, data_type, is_nullable from information_schema.columns
+           where table_schema = 'vsdb'
+           union all select proname, pg_get_function_arguments(oid), pg_get_function_result(oid), ''
+           from pg_proc where pronamespace = 'vsdb'::regnamespace and prokind = 'f'
+           union all select indexname, indexdef, '', '' from pg_indexes where schemaname = 'vsdb'
+           order by 1, 2, 3"""
+    ).fetchall()
+
+
+def test_a_second_migrate_changes_nothing(connection: Connection) -> None:
+    before = describe(connection)
+    assert len(before) > 50
+    assert schema.migrate(connection) == []
+    assert describe(connection) == before
+    schema.check(connection)
+
+
+def test_many_at_once_install_once(new_database: NewDatabase) -> None:
+    dsn = new_database("template0")
+    results: list[object] = []
+
+    def run() -> None:
+        with connect(dsn) as connection:
+            try:
+                results.append(schema.migrate(connection))
+            except Exception as error:  # shown by the assertion below
+                results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    everything = [each.path.stem for each in schema.all_migrations()]
+    assert sorted(map(str, results)) == sorted(map(str, [everything] + [[]] * 11))
+    with connect(dsn) as connection:
+        schema.check(connection)
+
+
+def test_the_empty_older_newer_and_altered_are_told_apart(new_database: NewDatabase) -> None:
+    with connect(new_database("template0")) as connection:
+        with pytest.raises(DatabaseError, match='no vsdb schema yet; run "vsdb ingest PATH" or "vsdb migrate"'):
+            schema.check(connection)
+        schema.ensure(connection)
+        schema.check(connection)
+        newest = max(each.migration_id for each in schema.all_migrations())
+        connection.execute("update vsdb.migrations set sha256 = sha256('other') where migration_id = 0")
+        with pytest.raises(DatabaseError, match='of another vsdb version; run "vsdb migrate"'):
+            schema.check(connection)
+        connection.execute("delete from vsdb.migrations where migration_id = %s", [newest])
+        with pytest.raises(DatabaseError, match=f'vsdb needs {newest}; run "vsdb migrate"'):
+            schema.check(connection)
+        connection.execute("insert into vsdb.migrations values (9999, 'later', sha256('later'))")
+        for use in (schema.check, schema.migrate):
+            with pytest.raises(DatabaseError, match="is at migration 9999.*upgrade it"):
+                use(connection)
+        connection.execute("delete from vsdb.migrations where migration_id = 9999")
+        connection.execute("update vsdb.migrations set sha256 = sha256('edited') where migration_id = 1")
+        with pytest.raises(DatabaseError, match="0001_.*is not the one that was applied"):
+            schema.migrate(connection)
+
+
+def test_a_failed_migrate_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise errors.DiskFull("no space left")
+
+    with connect(new_database("template0")) as connection:
+        monkeypatch.setattr(schema, "apply_functions", fail)
+        with pytest.raises(errors.DiskFull):
+            schema.migrate(connection)
+        assert connection.execute("select to_regnamespace('vsdb')").fetchone() == (None,)
+
+
+def test_every_public_object_is_described(connection: Connection) -> None:
+    missing = connection.execute(
+        """select c.relname, a.attname from pg_class c
+           join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+           where c.relnamespace = 'vsdb'::regnamespace and c.relkind in ('r', 'v')
+             and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
+           union all
+           select proname, '' from pg_proc
+           where pronamespace = 'vsdb'::regnamespace and obj_description(oid, 'pg_proc') is null"""
+    ).fetchall()
+    assert missing == []
+
+
+def test_the_files_are_plain_sql_for_psql(new_database: NewDatabase) -> None:
+    """Each file runs by itself with the default search path, in the order of the runner."""
+    with connect(new_database("template0")) as connection:
+        for path in [each.path for each in schema.all_migrations()] + schema.function_files():
+            connection.execute(path.read_bytes())
+
+
+def test_the_reader_reads_and_writes_nothing(connection: Connection) -> None:
+    connection.execute("set role vsdb_reader")
+    connection.execute("set search_path = ''")
+    for view in ("patch_embeddings", "videos_view"):
+        assert connection.execute(f"select count(*) from vsdb.{view}").fetchone() == (0,)
+    for statement in ("delete from vsdb.videos", "truncate vsdb.patches", "drop view vsdb.videos_view"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+def test_another_dimension_changes_the_column_and_keeps_the_views(connection: Connection) -> None:
+    info = ModelInfo(
+        model_name="ViT-B-32",
+        weights_sha256=bytes(32),
+        weights_path=None,
+        embedding_dim=512,
+        image_size=224,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.5, 0.5, 0.5),
+        interpolation="bicubic",
+        resize_mode="shortest",
+    )
+    store.register_model(connection, info)
+    typed = "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = %s::regclass and attname = %s"
+    assert connection.execute(typed, ["vsdb.patches", "embedding"]).fetchone() == ("halfvec(512)",)
+    assert connection.execute("select count(*) from vsdb.patch_embeddings").fetchone() == (0,)
+    assert store.get_model(connection) == info
+    schema.check(connection)

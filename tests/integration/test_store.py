@@ -1,0 +1,174 @@
+"""Rows: what is written is what is read, and a video is there whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import psycopg
+import pytest
+
+from vsdb import store
+from vsdb.errors import DatabaseError
+from vsdb.schema import Connection
+from vsdb.store import FrameEmbeddings, NewVideo
+from vsdb.types import ModelInfo
+
+BOXES = np.array([[0, 0, 640, 360], [0, 0, 180, 180], [92, 180, 180, 180]], dtype=np.int32)
+MODEL = ModelInfo(
+    model_name="tiny",
+    weights_sha256=bytes(32),
+    weights_path=None,
+    embedding_dim=640,
+    image_size=128,
+    image_mean=(0.5, 0.5, 0.5),
+    image_std=(0.25, 0.25, 0.25),
+    interpolation="bicubic",
+    resize_mode="shortest",
+)
+
+
+def new_video(path: str = "/a.mp4", content: int = 1) -> NewVideo:
+    return NewVideo(
+        video_path=path,
+        content_sha256=bytes([content]) * 32,
+        size_bytes=1000,
+        width=640,
+        height=360,
+        every_seconds=1.0,
+        patch_size=180,
+        stride=90,
+    )
+
+
+def frame(index: int) -> FrameEmbeddings:
+    embeddings = np.random.default_rng(index).normal(size=(3, 640))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return FrameEmbeddings(
+        frame_index=index, pts_seconds=index * 1.001, boxes=BOXES, embeddings=embeddings.astype(np.float16)
+    )
+
+
+def write(connection: Connection, video: NewVideo, num_frames: int = 2) -> None:
+    with store.write_video(connection, video) as writer:
+        assert writer is not None
+        writer.write([frame(index) for index in range(num_frames)])
+        writer.finish(duration_seconds=2.5)
+
+
+def counts(connection: Connection) -> tuple[int, int]:
+    row = connection.execute(
+        "select (select count(*) from vsdb.videos), (select count(*) from vsdb.patches)"
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def test_what_is_copied_is_what_is_read(connection: Connection) -> None:
+    store.register_model(connection, MODEL)
+    write(connection, new_video())
+    rows = connection.execute(
+        """select pts_seconds, patch_index, x, y, width, height, embedding::text
+           from vsdb.patch_embeddings order by pts_seconds, patch_index"""
+    ).fetchall()
+    assert [row[:6] for row in rows[:3]] == [
+        (0.0, 0, 0, 0, 640, 360),
+        (0.0, 1, 0, 0, 180, 180),
+        (0.0, 2, 92, 180, 180, 180),
+    ]
+    assert rows[5][0] == 1.001
+    for index, row in enumerate(rows):
+        stored = np.array(row[6].strip("[]").split(","), dtype=np.float16)
+        assert np.array_equal(stored, frame(index // 3).embeddings[index % 3])
+    (video,) = store.list_videos(connection)
+    assert (video.num_frames, video.num_patches, video.duration_seconds) == (2, 6, 2.5)
+
+
+def test_rows_are_six_to_a_page_and_out_of_toast(connection: Connection) -> None:
+    write(connection, new_video(), num_frames=40)
+    row = connection.execute(
+        """select count(*) / count(distinct (ctid::text::point)[0])::float8,
+                  (select reltoastrelid from pg_class where oid = 'vsdb.patches'::regclass)
+           from vsdb.patches"""
+    ).fetchone()
+    assert row is not None
+    assert row[0] == pytest.approx(6, abs=0.01)
+
+
+def test_an_error_inside_leaves_what_was_there(connection: Connection) -> None:
+    write(connection, new_video())
+    with pytest.raises(ZeroDivisionError), store.write_video(connection, new_video()) as writer:
+        assert writer is not None
+        writer.write([frame(0)])
+        raise ZeroDivisionError
+    assert counts(connection) == (1, 6)
+
+
+def test_new_content_at_a_known_path_replaces_the_old(connection: Connection) -> None:
+    write(connection, new_video(content=1))
+    write(connection, new_video(content=2), num_frames=1)
+    assert counts(connection) == (1, 3)
+    assert store.find_content(connection, bytes([1]) * 32) is None
+
+
+def test_the_second_of_two_at_once_finds_the_first_one_s_rows(dsn: str, connection: Connection) -> None:
+    outcome: list[object] = []
+
+    def second() -> None:
+        with psycopg.connect(dsn, autocommit=True) as other, store.write_video(other, new_video()) as writer:
+            outcome.append(writer)
+
+    with store.write_video(connection, new_video()) as writer:
+        assert writer is not None
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.3)
+        assert outcome == []  # it waits
+        writer.write([frame(0)])
+        writer.finish(duration_seconds=1)
+    thread.join(30)
+    assert outcome == [None]
+    assert counts(connection) == (1, 3)
+
+
+def test_a_moved_video_keeps_its_rows_and_takes_the_place_of_another(connection: Connection) -> None:
+    write(connection, new_video("/old.mp4", content=1))
+    write(connection, new_video("/new.mp4", content=2), num_frames=1)
+    known = store.find_content(connection, bytes([1]) * 32)
+    assert known is not None
+    store.move_video(connection, known.video_id, "/new.mp4")
+    assert counts(connection) == (1, 6)
+    assert store.find_content(connection, bytes([1]) * 32) == store.StoredVideo(
+        **{**vars(known), "video_path": "/new.mp4"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("/cam/a_1.mp4", ["/cam/ab1.mp4", "/cam/deep/c.mp4", "/camera.mp4"]),
+        ("/cam", ["/camera.mp4"]),
+        ("/cam/", ["/camera.mp4"]),
+        ("/cam/a%", ["/cam/deep/c.mp4", "/camera.mp4"]),
+        ("/none.mp4", ["/cam/a_1.mp4", "/cam/ab1.mp4", "/cam/deep/c.mp4", "/camera.mp4"]),
+    ],
+)
+def test_remove_takes_a_path_a_folder_or_a_pattern(connection: Connection, pattern: str, left: list[str]) -> None:
+    store.register_model(connection, MODEL)
+    for content, path in enumerate(["/cam/a_1.mp4", "/cam/ab1.mp4", "/cam/deep/c.mp4", "/camera.mp4"]):
+        write(connection, new_video(path, content + 1), num_frames=1)
+    store.remove_videos(connection, pattern)
+    assert [video.video_path for video in store.list_videos(connection)] == left
+    assert counts(connection)[1] == 3 * len(left)
+
+
+def test_other_weights_are_refused_with_what_to_do(connection: Connection) -> None:
+    store.register_model(connection, MODEL)
+    store.register_model(connection, MODEL)
+    other = ModelInfo(**{**vars(MODEL), "weights_sha256": b"x" * 32})
+    with pytest.raises(DatabaseError, match=r"other weights of tiny.*--dsn DSN, or VSDB_HOME=FOLDER"):
+        store.register_model(connection, other)
+    with pytest.raises(DatabaseError, match="holds embeddings of tiny.*RN50x4 was asked for"):
+        store.register_model(connection, ModelInfo(**{**vars(other), "model_name": "RN50x4"}))
+    assert store.get_model(connection) == MODEL
