@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -308,6 +309,9 @@ def main() -> None:
     from vsdb import cli_db
 
     app.add_typer(cli_db.app, name="db")
+    for stream in (sys.stdout, sys.stderr):  # file names can be bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UsageError as error:

@@ -65,11 +65,10 @@ def open_connection(settings: Settings) -> Connection:
     return _open(server.start())
 
 
-def without_password(dsn: str) -> str:
-    """The DSN as it may be shown."""
+def shown(dsn: str) -> str:
+    """Where a DSN leads, as it may be shown: no password."""
     parts = conninfo.conninfo_to_dict(dsn)
-    parts.pop("password", None)
-    return conninfo.make_conninfo("", **parts)
+    return " ".join(f"{key}={parts[key]}" for key in ("host", "port", "dbname", "user") if parts.get(key))
 
 
 def _open(dsn: str) -> Connection:
@@ -78,7 +77,7 @@ def _open(dsn: str) -> Connection:
     except psycopg.Error as error:
         reason = " ".join(str(error).split())
         try:
-            shown = without_password(dsn)
+            where = shown(dsn)
         except psycopg.ProgrammingError:
             raise DatabaseError("the DSN is malformed; it reads postgresql://USER@HOST:PORT/DATABASE") from None
-        raise DatabaseError(f"cannot connect to the database ({shown}): {reason}; is the server up?") from None
+        raise DatabaseError(f"cannot connect to the database ({where}): {reason}; is the server up?") from None

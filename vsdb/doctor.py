@@ -88,7 +88,7 @@ def _disk(settings: Settings) -> Check:
 
 def _database(connection: Connection) -> Iterator[Check]:
     version = connection.info.parameter_status("server_version")
-    kept = database.without_password(connection.info.dsn)
+    kept = database.shown(connection.info.dsn)
     yield _attempt(
         "server",
         lambda: _checked(lambda: schema.check_server(connection), "server", f"PostgreSQL {version} at {kept}"),

@@ -85,7 +85,10 @@ class EmbeddedServer:
         Raises:
             DatabaseError: the server does not start.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._no_folder(error) from error
         with self._lock():
             if self.is_running() and listen_port is not None and self._listens() != listen_port:
                 self._pg_ctl("stop", "-m", "fast")
@@ -145,11 +148,20 @@ class EmbeddedServer:
         if self.data.is_dir():
             return
         new = self.home / "postgres.new"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700)
-        _pgserver(new).ensure_pgdata_inited()
-        (new / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
-        new.rename(self.data)
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(mode=0o700)
+            _pgserver(new).ensure_pgdata_inited()
+            (new / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+            new.rename(self.data)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise self._no_folder(error) from error
+
+    def _no_folder(self, error: Exception) -> DatabaseError:
+        return DatabaseError(
+            f"cannot make the embedded database in {self.home} ({error}); is there room, and may you write there? "
+            "VSDB_HOME=FOLDER takes another folder, --dsn DSN another server"
+        )
 
     def _start_server(self, listen_port: int | None) -> None:
         server = _pgserver(self.data)

@@ -139,6 +139,7 @@ class Ingest:
             )
 
         try:
+            _check_name(path)
             sha256 = content_sha256(path)
             if self._connection.closed:
                 self._connection = self._connect()
@@ -239,6 +240,14 @@ def choose_model(connection: Connection, *, name: str | None, weights: Path | No
     if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
         weights = Path(stored.weights_path)
     return ModelChoice(name=stored.model_name, weights=weights, device=device)
+
+
+def _check_name(path: Path) -> None:
+    """Raise VideoError for a name that is no text: PostgreSQL could not store it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise VideoError("the file's name is not valid UTF-8; rename it") from None
 
 
 def _text_tower(model: LoadedModel) -> TextTower | None:

@@ -45,6 +45,7 @@ def search(connection: Connection, prompt: str, query: Query) -> list[Moment]:
 
     ``vsdb.search`` does it all in SQL. A text tower that SQL cannot compute is run here, in Python, instead.
     """
+    prompt = prompt.encode(errors="replace").decode()  # a shell can hand over bytes that are no text
     row = connection.execute("select architecture from vsdb.text_towers").fetchone()
     if row is None:
         raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')

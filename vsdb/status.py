@@ -13,8 +13,8 @@ from vsdb.schema import Connection
 class DatabaseStatus:
     """The figures of ``vsdb status``."""
 
-    dsn: str
-    """Connection string without its password."""
+    database: str
+    """Where it is: host, port, database and user."""
     server_version: str
     pgvector_version: str
     migration: int
@@ -35,7 +35,7 @@ class DatabaseStatus:
     def as_text(self) -> str:
         """The figures for people, one line each."""
         rows = [
-            ("database", self.dsn),
+            ("database", self.database),
             ("server", f"PostgreSQL {self.server_version}, pgvector {self.pgvector_version}"),
             ("schema", f"migration {self.migration}"),
             (
@@ -64,7 +64,7 @@ def read_status(connection: Connection) -> DatabaseStatus:
     ).fetchone()
     assert row is not None  # an aggregate without group by has one row
     return DatabaseStatus(
-        dsn=database.without_password(connection.info.dsn),
+        database=database.shown(connection.info.dsn),
         server_version=str(connection.info.parameter_status("server_version")),
         pgvector_version=schema.pgvector_version(connection),
         migration=row[0],
