@@ -29,7 +29,9 @@ def server() -> Iterator[EmbeddedServer]:
     """The worker's embedded server; not under pytest's folder, whose parents must stay private."""
     home = Path(tempfile.mkdtemp(prefix="vsdb-test-"))
     embedded = EmbeddedServer(home)
-    embedded.start()
+    with psycopg.connect(embedded.start(), autocommit=True) as connection:
+        connection.execute("alter system set fsync = off")  # a crash of the machine may cost a test its data
+        connection.execute("select pg_reload_conf()")
     yield embedded
     embedded.stop()
     shutil.rmtree(home, ignore_errors=True)
@@ -103,7 +105,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vsdb.demo import CLIP
 
     path = tmp_path_factory.mktemp("street") / "street.mp4"
-    clips.cut(CLIP, path, seconds=10)
+    clips.cut(CLIP, path, seconds=9.5)
     return path
 
 

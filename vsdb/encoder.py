@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,19 @@ class Encoder:
         self._mean = 255 * torch.tensor(self.info.image_mean, device=self.device).view(1, 3, 1, 1)
         self._std = 255 * torch.tensor(self.info.image_std, device=self.device).view(1, 3, 1, 1)
 
-    def embed_patches(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> NDArray[np.float16]:
-        """Embed every patch of one frame and L2-normalise.
+    def embed_frames(self, images: Sequence[NDArray[np.uint8]], boxes: NDArray[np.int32]) -> NDArray[np.float16]:
+        """Embed every patch of some frames and L2-normalise.
 
         Args:
-            image: RGB in [0, 255], shape (H, W, 3).
+            images: N frames, RGB in [0, 255], all of shape (H, W, 3).
             boxes: int32, shape (P, 4), rows of x, y, width, height in pixels; a box that is not square goes
                 through the model's own preprocessing for whole pictures (for CLIP: shortest side, centre crop).
 
         Returns:
-            float16, shape (P, embedding_dim), rows of length 1.
+            float16, shape (N, P, embedding_dim), embeddings of length 1.
         """
-        return self.embed_pictures(self.cut(image, boxes))
+        embeddings = self.embed_pictures(torch.cat([self.cut(image, boxes) for image in images]))
+        return embeddings.reshape(len(images), len(boxes), -1)
 
     def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> torch.Tensor:
         """Cut boxes out of a frame and bring each to the model's size.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -196,24 +197,31 @@ class Ingest:
             with store.write_video(self._connection, video) as writer:
                 if writer is None:
                     raise _StoredElsewhereError(store.find_content(self._connection, sha256))
-                self._embed_frames(_chain(first, frames), boxes, encoder, writer)
+                self._embed_frames(chain([first], frames), boxes, encoder, writer)
                 writer.finish(duration_seconds=reader.duration_seconds)
         return writer.num_frames, writer.num_patches
 
     def _embed_frames(
         self, frames: Iterator[Frame], boxes: NDArray[int32], encoder: Encoder, writer: VideoWriter
     ) -> None:
-        for frame in frames:
-            if frame.image.shape[:2] != (boxes[0, 3], boxes[0, 2]):
-                raise VideoError(f"the picture changes its size at {frame.pts_seconds:.1f} s; split the file there")
-            embedded = FrameEmbeddings(
-                frame_index=frame.frame_index,
-                pts_seconds=frame.pts_seconds,
-                boxes=boxes,
-                embeddings=encoder.embed_patches(frame.image, boxes),
+        frames_a_batch = max(1, encoder.batch_size // len(boxes))
+        while batch := list(islice(frames, frames_a_batch)):
+            for frame in batch:
+                if frame.image.shape[:2] != (boxes[0, 3], boxes[0, 2]):
+                    raise VideoError(f"the picture changes its size at {frame.pts_seconds:.1f} s; split the file there")
+            embeddings = encoder.embed_frames([frame.image for frame in batch], boxes)
+            writer.write(
+                [
+                    FrameEmbeddings(
+                        frame_index=frame.frame_index,
+                        pts_seconds=frame.pts_seconds,
+                        boxes=boxes,
+                        embeddings=embeddings[place],
+                    )
+                    for place, frame in enumerate(batch)
+                ]
             )
-            writer.write([embedded])
-            self._reporter.advanced(frame.pts_seconds, writer.num_patches)
+            self._reporter.advanced(batch[-1].pts_seconds, writer.num_patches)
 
 
 class _StoredElsewhereError(Exception):
@@ -256,11 +264,6 @@ def _text_tower(model: LoadedModel) -> TextTower | None:
         return extract_text_tower(model.module)
     except ModelError:
         return None
-
-
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest
 
 
 def _message(error: psycopg.Error) -> str:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests import clips
@@ -128,7 +127,7 @@ def test_wrong_usage_exits_with_2(run_vsdb: Run, arguments: list[str]) -> None:
 
 def test_what_to_do_next_is_said(run_vsdb: Run, tmp_path: Path) -> None:
     assert 'run "vsdb ingest PATH" first' in run_vsdb("query", "a dog").stderr
-    assert 'vsdb ingest PATH' in run_vsdb("videos").stderr
+    assert "vsdb ingest PATH" in run_vsdb("videos").stderr
     missing = run_vsdb("remove", str(tmp_path / "gone.mp4"))
     assert (missing.returncode, '"vsdb videos" lists them' in missing.stderr) == (1, True)
     offline = run_vsdb("ingest", str(clips.write_video(tmp_path / "a.mp4", [0])), VSDB_MODEL="RN50x4")
@@ -218,7 +217,7 @@ def stored(connection: Connection) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
-def test_two_at_once_store_each_video_once(run_vsdb: Run, tmp_path: Path, dsn: str, connection: Connection) -> None:
+def test_two_at_once_store_each_video_once(tmp_path: Path, dsn: str, connection: Connection) -> None:
     for name, length in (("a", 4_000), ("b", 6_000)):
         clips.write_video(tmp_path / f"{name}.mp4", range(0, length, 200), size=(64, 48))
     command = [sys.executable, "-m", "vsdb", "ingest", str(tmp_path), "--model", "tiny", "--json"]

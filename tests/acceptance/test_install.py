@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOOK = "from vsdb import demo, schema, tiny_weights as t; print(schema.sql_folder(), demo.CLIP, t.TINY_WEIGHTS, sep='\\n')"
+LOOK = (
+    "from vsdb import demo, schema, tiny_weights as t; print(schema.sql_folder(), demo.CLIP, t.TINY_WEIGHTS, sep='\\n')"
+)
 
 
 def run(*command: str | Path, cwd: Path) -> str:

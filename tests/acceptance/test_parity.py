@@ -40,7 +40,9 @@ def check(models: tuple[Encoder, reference.ArticleModel], images: list[NDArray[n
     cosines = []
     for image in images:
         boxes = boxes_of(image, every=every)
-        cosines += list((encoder.embed_patches(image, boxes).astype(np.float32) * article.embed(image, boxes)).sum(1))
+        cosines += list(
+            (encoder.embed_frames([image], boxes)[0].astype(np.float32) * article.embed(image, boxes)).sum(1)
+        )
     assert np.mean(cosines) >= 0.999
     assert np.min(cosines) >= 0.995
 
@@ -77,7 +79,7 @@ def test_whole_frames_go_through_clip_s_own_preprocessing(models: tuple[Encoder,
 def test_embeddings_have_length_one(models: tuple[Encoder, reference.ArticleModel]) -> None:
     encoder, _ = models
     image = np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    embeddings = encoder.embed_patches(image, boxes_of(image, every=4))
+    embeddings = encoder.embed_frames([image], boxes_of(image, every=4))[0]
     assert embeddings.dtype == np.float16
     assert np.allclose(np.linalg.norm(embeddings.astype(np.float32), axis=1), 1, atol=2e-3)
     assert np.isclose(np.linalg.norm(encoder.embed_prompt("a dog")), 1, atol=1e-5)

@@ -91,9 +91,7 @@ def add_video(
         for frame_index, (pts, parts) in enumerate(zip(times, frames, strict=True)):
             for patch_index in range(num_patches):
                 embedding = mixture(parts if patch_index == num_patches - 1 else {})
-                copy.write_row(
-                    (video_id, pts, frame_index, patch_index, 10 * patch_index, 0, 180, 180, embedding)
-                )
+                copy.write_row((video_id, pts, frame_index, patch_index, 10 * patch_index, 0, 180, 180, embedding))
     return video_id
 
 

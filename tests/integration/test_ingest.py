@@ -206,5 +206,3 @@ def test_the_shared_clips_have_the_right_counts_and_times(
         frames, patches = expected[Path(path).name]
         assert (num_frames, num_patches, stored) == (frames, frames * patches, frames * patches)
         assert late < 0.1  # the first frame at or after the step, at the clips' rates of 10 to 30 a second
-
-
