@@ -178,7 +178,7 @@ begin atomic
              else case (select r.character_class from vsdb.character_ranges r
                         where r.first_code_point <= ascii(c.piece)
                         order by r.first_code_point desc limit 1)
-                  when 'letter' then 'z' when 'number' then '0' when 'space' then ' ' else '!' end
+                  when 'letter' then 'z' when 'number' then '0' when 'other' then '!' else ' ' end
         end, '' order by c.place), '')
     from string_to_table(prompt, null) with ordinality c(piece, place);
 end;
