@@ -265,7 +265,7 @@ create or replace function vsdb.remember(prompt text)
 returns halfvec language plpgsql volatile strict cost 1000000
 as $$
 declare
-    known halfvec := vsdb.remembered_embedding(prompt);
+    known vsdb.prompt_embeddings.embedding%type := vsdb.remembered_embedding(prompt);
     new_id bigint;
 begin
     if known is not null then
