@@ -1,0 +1,122 @@
+-- Patches in the order of their likeness to a query, and which of them a filter leaves. Re-applied at every migrate.
+
+create or replace function vsdb.nearest_by_index(
+    query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
+) returns table (video_id bigint, frame_index integer, score real)
+language sql stable parallel safe
+begin atomic
+    -- The level of the ordered scan holds nothing but filters and a limit: a window function, a second sort key
+    -- or a filter on the distance would take the index away.
+    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real
+    from vsdb.patches p
+    where (video_ids is null or p.video_id = any (video_ids))
+      and (from_seconds is null or p.pts_seconds >= from_seconds)
+      and (to_seconds is null or p.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= (
+              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+      and (recorded_to is null or recorded_to >= (
+              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+    order by p.embedding <#> query
+    limit max_candidates;
+end;
+comment on function vsdb.nearest_by_index(
+    halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
+) is 'Internal. Patches nearest to the query, best first as far as the HNSW index knows, with their scores (100 x cosine). A null filter is no filter.';
+
+create or replace function vsdb.nearest_by_scan(
+    query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz
+) returns table (video_id bigint, frame_index integer, score real)
+language sql stable parallel safe
+begin atomic
+    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
+    from vsdb.patches p
+    where (video_ids is null or p.video_id = any (video_ids))
+      and (from_seconds is null or p.pts_seconds >= from_seconds)
+      and (to_seconds is null or p.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= (
+              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+      and (recorded_to is null or recorded_to >= (
+              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+    group by p.video_id, p.frame_index
+    order by score desc, p.video_id, p.frame_index;
+end;
+comment on function vsdb.nearest_by_scan(
+    halfvec, bigint[], float8, float8, timestamptz, timestamptz
+) is 'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key. Reads every patch once.';
+
+create or replace function vsdb.open_by_index(
+    query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
+) returns refcursor
+language plpgsql stable
+-- A large limit, a filter or cheap rows turn the planner to a sequential scan and a sort; here the index was chosen.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+    candidates refcursor;
+begin
+    open candidates no scroll for
+        select * from vsdb.nearest_by_index(query, video_ids, from_seconds, to_seconds,
+                                            recorded_from, recorded_to, max_candidates);
+    return candidates;
+end;
+$$;
+comment on function vsdb.open_by_index(
+    halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
+) is 'Internal. Cursor over vsdb.nearest_by_index, planned so that the HNSW index is not bypassed.';
+
+create or replace function vsdb.open_by_scan(
+    query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz
+) returns refcursor
+language plpgsql stable
+set jit = off
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+    candidates refcursor;
+begin
+    open candidates no scroll for
+        select * from vsdb.nearest_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to);
+    return candidates;
+end;
+$$;
+comment on function vsdb.open_by_scan(
+    halfvec, bigint[], float8, float8, timestamptz, timestamptz
+) is 'Internal. Cursor over vsdb.nearest_by_scan.';
+
+create or replace function vsdb.choose_scan(
+    video_like text, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz, exact boolean
+) returns table (chosen_ids bigint[], use_index boolean)
+language sql stable parallel safe
+begin atomic
+    with selected as (
+        -- The share of a video that the time range leaves; a still of no length counts in full.
+        select v.video_id,
+               v.num_patches * least(1, greatest(0, coalesce(
+                   (least(to_seconds, v.duration_seconds) - greatest(from_seconds, 0) + v.every_seconds)
+                       / nullif(v.duration_seconds, 0), 1))) as num_patches
+        from vsdb.videos v
+        where num_nonnulls(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to) > 0
+          and (video_like is null or v.video_path like video_like)
+          and (video_ids is null or v.video_id = any (video_ids))
+          and (recorded_from is null or v.recorded_at + make_interval(secs => v.duration_seconds) >= recorded_from)
+          and (recorded_to is null or v.recorded_at <= recorded_to)
+    )
+    select case when num_nonnulls(video_like, video_ids, recorded_from, recorded_to) > 0
+                then coalesce(array_agg(s.video_id order by s.video_id), '{}') end,
+           not exact
+           and vsdb.has_index()
+           and (num_nonnulls(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to) = 0
+                or sum(s.num_patches) > 100000)
+    from selected s;
+end;
+comment on function vsdb.choose_scan(
+    text, bigint[], float8, float8, timestamptz, timestamptz, boolean
+) is 'Internal. The videos that the filters leave (null: all), and whether the HNSW index is worth it: what a filter leaves of 100,000 patches or less is read exactly.';

@@ -1,0 +1,193 @@
+-- The search engine: from a query embedding to moments. Re-applied at every migrate.
+
+create or replace function vsdb.unit_query(query halfvec) returns halfvec
+language plpgsql immutable parallel safe
+set search_path from current
+as $$
+declare
+    embedding_dim constant integer := 640;
+begin
+    if query is null then
+        raise exception 'the query embedding is null, expected a halfvec of % numbers', embedding_dim
+            using errcode = 'null_value_not_allowed',
+                  hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
+    elsif vector_dims(query) <> embedding_dim then
+        raise exception 'the query embedding has % numbers, expected %', vector_dims(query), embedding_dim
+            using errcode = 'data_exception',
+                  hint = 'Embed the prompt with the model that the table vsdb.models names.';
+    elsif l2_norm(query) = 0 then
+        raise exception 'the query embedding is all zeros, so it has no direction to search in'
+            using errcode = 'data_exception',
+                  hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
+    end if;
+    return l2_normalize(query);
+end;
+$$;
+comment on function vsdb.unit_query(halfvec) is
+    'Internal. The query embedding brought to length 1; an error if it is null, of a wrong dimension, or zero.';
+
+create or replace function vsdb.check_search(max_moments integer, gap_seconds float8) returns void
+language plpgsql immutable parallel safe
+as $$
+begin
+    if max_moments is null or max_moments < 1 then
+        raise exception 'max_moments is %, expected 1 or more', coalesce(max_moments::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it out for 6 moments.';
+    elsif gap_seconds is null or not gap_seconds between 0 and 1e9 then
+        raise exception 'gap_seconds is %, expected 0 or more', coalesce(gap_seconds::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it out for 2 seconds.';
+    end if;
+end;
+$$;
+comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an error for arguments of a search that make no sense.';
+
+-- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
+-- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the index
+-- gives at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
+-- moment asked for (100 more for good measure).
+create or replace function vsdb.find_moments(
+    query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, use_index boolean
+) returns table (
+    video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
+)
+language plpgsql stable
+set hnsw.ef_search = 100
+set hnsw.iterative_scan = 'relaxed_order'
+set hnsw.max_scan_tuples = 20000
+set hnsw.scan_mem_multiplier = 8
+as $$
+#variable_conflict use_variable
+declare
+    max_candidates constant integer := 20000;
+    peaks_left integer := 10 * max_moments + 100;
+    moments_left integer := max_moments;
+    covered int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
+    candidates refcursor;
+    candidate record;
+    moment record;
+    ends_here boolean := false;
+begin
+    foreach use_index in array case when use_index then '{true,false}'::boolean[] else '{false}' end loop
+        candidates := case
+            when use_index then vsdb.open_by_index(query, video_ids, from_seconds, to_seconds,
+                                                   recorded_from, recorded_to, max_candidates)
+            else vsdb.open_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
+        end;
+        loop
+            fetch candidates into candidate;
+            exit when not found;
+            ends_here := candidate.score < min_score or moments_left = 0 or peaks_left = 0;
+            exit when ends_here;
+            continue when covered @> (candidate.video_id << 32 | candidate.frame_index);
+            select * into moment
+            from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, candidate.score, background,
+                                    min_score, gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to);
+            -- A run that swallows a better moment is the slope of that moment, not another one.
+            if not covered && int8range(candidate.video_id << 32 | moment.first_frame,
+                                        candidate.video_id << 32 | moment.last_frame, '[]') then
+                video_id := candidate.video_id;
+                start_seconds := moment.start_seconds;
+                last_seconds := moment.last_seconds;
+                best_seconds := moment.best_seconds;
+                score := moment.score;
+                best_frame := moment.best_frame;
+                return next;
+                moments_left := moments_left - 1;
+            end if;
+            covered := covered + int8multirange(int8range(candidate.video_id << 32 | moment.first_covered,
+                                                          candidate.video_id << 32 | moment.last_covered, '[]'));
+            peaks_left := peaks_left - 1;
+        end loop;
+        close candidates;
+        exit when ends_here or moments_left = 0;
+    end loop;
+end;
+$$;
+comment on function vsdb.find_moments(
+    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, boolean
+) is 'Internal. Up to max_moments moments, best first as far as the scan knows. background and scores are 100 x cosine; times in seconds.';
+
+create or replace function vsdb.search_embedding(
+    query halfvec,
+    max_moments integer default 6,
+    min_score float8 default null,
+    gap_seconds float8 default 2,
+    video_like text default null,
+    from_seconds float8 default null,
+    to_seconds float8 default null,
+    exact boolean default false,
+    video_ids bigint[] default null,
+    recorded_from timestamptz default null,
+    recorded_to timestamptz default null
+) returns table (
+    rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
+    x integer, y integer, width integer, height integer, video_id bigint, z real
+)
+language sql stable
+begin atomic
+    with question as materialized (
+        select vsdb.unit_query(query) as embedding,
+               vsdb.check_search(max_moments, gap_seconds)
+    ),
+    ground as materialized (
+        select coalesce(vsdb.background_score(q.embedding), 0) as score from question q
+    ),
+    found as (
+        select m.*
+        from question q,
+             ground g,
+             vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
+             vsdb.find_moments(q.embedding, g.score, max_moments, min_score::real, gap_seconds, c.chosen_ids,
+                               from_seconds, to_seconds, recorded_from, recorded_to, c.use_index) m
+    )
+    -- A moment lasts until the next sample would have come, or the video ends.
+    select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,
+           v.video_path,
+           f.start_seconds,
+           greatest(f.last_seconds, least(f.last_seconds + v.every_seconds, v.duration_seconds)),
+           f.best_seconds,
+           f.score,
+           best.x::integer, best.y::integer, best.width::integer, best.height::integer,
+           f.video_id,
+           null::real
+    from found f
+    join vsdb.videos v on v.video_id = f.video_id
+    cross join question q
+    cross join lateral (
+        select p.x, p.y, p.width, p.height
+        from vsdb.patches p
+        where p.video_id = f.video_id and p.frame_index = f.best_frame
+        order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
+        limit 1
+    ) best
+    order by 1;
+end;
+comment on function vsdb.search_embedding(
+    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
+) is 'Moments that answer a query embedding, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';
+
+create or replace function vsdb.search(
+    prompt text,
+    max_moments integer default 6,
+    min_score float8 default null,
+    gap_seconds float8 default 2,
+    video_like text default null,
+    from_seconds float8 default null,
+    to_seconds float8 default null,
+    exact boolean default false,
+    video_ids bigint[] default null,
+    recorded_from timestamptz default null,
+    recorded_to timestamptz default null
+) returns table (
+    rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
+    x integer, y integer, width integer, height integer, video_id bigint, z real
+)
+language sql stable
+begin atomic
+    select * from vsdb.search_embedding(vsdb.embed(prompt), max_moments, min_score, gap_seconds, video_like,
+                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to);
+end;
+comment on function vsdb.search(
+    text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
+) is 'Moments that answer a prompt, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';

@@ -1,0 +1,78 @@
+"""Makes small video files of known content, in the many ways that files come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def write_video(
+    path: Path,
+    pts_milliseconds: Sequence[int],
+    *,
+    size: tuple[int, int] = (160, 120),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    images: Sequence[NDArray[np.uint8]] | None = None,
+) -> Path:
+    """Write one frame at each time; frame i is a grey of level ``frame_grey(i)`` unless images are given."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = size
+        stream.pix_fmt = pixel_format
+        stream.codec_context.time_base = stream.time_base = MILLISECOND
+        for index, pts in enumerate(pts_milliseconds):
+            image = images[index] if images else np.full((size[1], size[0], 3), frame_grey(index), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = pts, MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """Write a second of silence, with no picture track."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44_100)
+        for index in range(40):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44_100, index * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def cut(source: Path, target: Path, *, seconds: float) -> Path:
+    """Copy the packets of the first seconds, as they are."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is None or packet.dts * packet.time_base >= seconds:
+                continue
+            packet.stream = stream
+            new.mux(packet)
+    return target
+
+
+def rotate(path: Path, target: Path) -> Path:
+    """Set the display matrix of an MP4 to a quarter turn, as phones do for portrait video."""
+    identity = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+    turned = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30))
+    data = path.read_bytes()
+    track = data.index(b"tkhd")
+    matrix = data.index(identity, track)
+    target.write_bytes(data[:matrix] + turned + data[matrix + len(turned) :])
+    return target
+
+
+def frame_grey(index: int) -> int:
+    """Grey level of the frame at a place in the file: apart from its neighbours, within video range."""
+    return 20 + index * 37 % 210

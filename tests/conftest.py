@@ -1,0 +1,121 @@
+"""A real PostgreSQL for every test: one embedded server a worker, one database a test, cloned from a template."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests import clips
+from vsdb import schema
+from vsdb.embedded import OWNER, EmbeddedServer
+from vsdb.schema import Connection
+
+TEMPLATE = "vsdb_template"
+SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "videos"
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """The worker's embedded server; not under pytest's folder, whose parents must stay private."""
+    home = Path(tempfile.mkdtemp(prefix="vsdb-test-"))
+    embedded = EmbeddedServer(home)
+    embedded.start()
+    yield embedded
+    embedded.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server: EmbeddedServer) -> str:
+    """Name of a database with the whole schema and nothing in it."""
+    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+        connection.execute(
+            f"create database {TEMPLATE} template template0 encoding 'UTF8' "
+            "locale_provider builtin builtin_locale 'C.UTF-8'"
+        )
+    with psycopg.connect(server.dsn(TEMPLATE) or "", autocommit=True) as connection:
+        schema.migrate(connection)
+    return TEMPLATE
+
+
+@pytest.fixture
+def new_database(server: EmbeddedServer) -> Iterator[Callable[[str], str]]:
+    """Makes a database from a template (``template0`` is empty) and gives its DSN; dropped after the test."""
+    names = []
+
+    def create(from_template: str) -> str:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+            connection.execute(f"create database {name} template {from_template}")
+        names.append(name)
+        dsn = server.dsn(name)
+        assert dsn is not None
+        return dsn
+
+    yield create
+    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def dsn(new_database: Callable[[str], str], template: str) -> str:
+    """DSN of a fresh database with the whole schema."""
+    return new_database(template)
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[Connection]:
+    """A connection to the fresh database; every statement commits by itself."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def run_vsdb(dsn: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command in a process of its own, on the fresh database."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "vsdb", *arguments],
+            env={**clean_environment(), "VSDB_DSN": dsn, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short piece of the demo's street: the red car and the dog, 10 s."""
+    from vsdb.demo import CLIP
+
+    path = tmp_path_factory.mktemp("street") / "street.mp4"
+    clips.cut(CLIP, path, seconds=10)
+    return path
+
+
+@pytest.fixture
+def shared_clips() -> Path:
+    """The folder of real clips; tests that need them are skipped where it is absent, and say so."""
+    if not SHARED_CLIPS.is_dir():
+        pytest.skip("the folder of real clips (../shared/videos) is not there")
+    return SHARED_CLIPS
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without the caller's own vsdb settings, and without any model hub."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VSDB_")}
+    return {**kept, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}

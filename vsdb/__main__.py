@@ -1,0 +1,5 @@
+"""``python -m vsdb`` is the command ``vsdb``."""
+
+from vsdb.cli import main
+
+main()

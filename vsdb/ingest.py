@@ -1,0 +1,260 @@
+"""From paths to stored videos: what needs work, the work, and what to say of each video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import psycopg
+
+from vsdb import store
+from vsdb.errors import DatabaseError, ModelError, VideoError
+from vsdb.patches import default_patch_size, default_stride, patch_boxes
+from vsdb.schema import Connection
+from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
+from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
+from vsdb.types import IngestResult, Sampling, Status
+from vsdb.video import Frame, VideoReader, content_sha256
+
+if TYPE_CHECKING:
+    from numpy import int32
+    from numpy.typing import NDArray
+
+    from vsdb.encoder import Encoder
+    from vsdb.models import LoadedModel
+
+DEFAULT_EVERY_SECONDS = 1.0
+
+
+class Reporter(Protocol):
+    """Is told how far an ingest is, so that someone can be shown."""
+
+    def skipped(self, path: Path, reason: str) -> None:
+        """A file of a folder was passed over."""
+
+    def loading(self, model_name: str) -> None:
+        """The model is about to be loaded, which takes seconds."""
+
+    def started(self, path: Path, duration_seconds: float) -> None:
+        """A video is about to be embedded; the duration is 0.0 where the file does not tell."""
+
+    def advanced(self, pts_seconds: float, num_patches: int) -> None:
+        """So much of the video is stored."""
+
+    def finished(self, result: IngestResult) -> None:
+        """The video is done, one way or the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """Which model to embed with; the parts not given come from the database."""
+
+    name: str
+    weights: Path | None
+    device: str
+
+
+class SilentReporter:
+    """Tells nobody."""
+
+    def skipped(self, path: Path, reason: str) -> None: ...
+    def loading(self, model_name: str) -> None: ...
+    def started(self, path: Path, duration_seconds: float) -> None: ...
+    def advanced(self, pts_seconds: float, num_patches: int) -> None: ...
+    def finished(self, result: IngestResult) -> None: ...
+
+
+class Ingest:
+    """Ingests videos one after the other, each in one transaction.
+
+    The model is loaded when the first video needs it: a run that finds nothing new never imports torch.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        *,
+        model: ModelChoice,
+        sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
+        force: bool = False,
+        reporter: Reporter,
+    ) -> None:
+        """
+        Args:
+            connect: opens a connection to the database; called again after a connection was lost.
+            model: what to embed with.
+            sampling: how frames and patches are taken; a video that was sampled otherwise is embedded again
+                only if it differs in a value that is given here.
+            force: embed every video again.
+            reporter: is told of the progress.
+        """
+        self._connect = connect
+        self._connection = connect()
+        self._model = model
+        self._sampling = sampling
+        self._force = force
+        self._reporter = reporter
+
+    def run(self, paths: list[Path]) -> Iterator[IngestResult]:
+        """Ingest each video; what is wrong with one is its result, and the others go on.
+
+        Raises:
+            VsdbError: nothing can be ingested at all (the model cannot be loaded or is another one's database,
+                the database cannot be reached).
+        """
+        for path in paths:
+            result = self._one(path)
+            self._reporter.finished(result)
+            yield result
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        self._reporter.loading(self._model.name)
+        from vsdb.encoder import Encoder
+        from vsdb.models import load_model
+
+        loaded = load_model(self._model.name, weights=self._model.weights)
+        encoder = Encoder(loaded, device=self._model.device)
+        with self._connection.transaction():
+            store.register_model(self._connection, loaded.info)
+            install_tokenizer(self._connection)
+            install_text_tower(self._connection, _text_tower(loaded))
+        return encoder
+
+    def _one(self, path: Path) -> IngestResult:
+        began = time.monotonic()
+
+        def result(status: Status, stored: tuple[int, int] = (0, 0), reason: str | None = None) -> IngestResult:
+            return IngestResult(
+                video_path=str(path),
+                status=status,
+                num_frames=stored[0],
+                num_patches=stored[1],
+                seconds=round(time.monotonic() - began, 3),
+                reason=reason,
+            )
+
+        try:
+            sha256 = content_sha256(path)
+            if self._connection.closed:
+                self._connection = self._connect()
+            known = store.find_content(self._connection, sha256)
+            if known and not self._force and self._same_sampling(known):
+                return result("unchanged", (known.num_frames, known.num_patches), self._move(known, path))
+            return result("ingested", self._embed(path, sha256))
+        except _StoredElsewhereError as stored:
+            return result("unchanged", stored.counts, "another vsdb has just ingested it")
+        except VideoError as error:
+            return result("failed", reason=str(error))
+        except psycopg.Error as error:
+            return result("failed", reason=f"database: {_message(error)}")
+        except DatabaseError as error:
+            if not self._connection.closed:
+                raise
+            return result("failed", reason=str(error))
+
+    def _same_sampling(self, known: StoredVideo) -> bool:
+        asked = (self._sampling.every_seconds, self._sampling.patch_size, self._sampling.stride)
+        have = (known.every_seconds, known.patch_size, known.stride)
+        return all(want is None or want == got for want, got in zip(asked, have, strict=True))
+
+    def _move(self, known: StoredVideo, path: Path) -> str | None:
+        """Follow a file to its new place; a copy beside the original changes nothing."""
+        if known.video_path == str(path):
+            return None
+        if Path(known.video_path).exists():
+            return f"same content as {known.video_path}"
+        store.move_video(self._connection, known.video_id, str(path))
+        return f"moved from {known.video_path}"
+
+    def _embed(self, path: Path, sha256: bytes) -> tuple[int, int]:
+        every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
+        with VideoReader(path) as reader:
+            frames = reader.sample(every_seconds=every_seconds)
+            first = next(frames)
+            height, width = first.image.shape[:2]
+            patch_size = self._sampling.patch_size or default_patch_size(width, height)
+            stride = self._sampling.stride or default_stride(patch_size)
+            boxes = patch_boxes(width, height, patch_size=patch_size, stride=stride)
+            video = NewVideo(
+                video_path=str(path),
+                content_sha256=sha256,
+                size_bytes=path.stat().st_size,
+                width=width,
+                height=height,
+                every_seconds=every_seconds,
+                patch_size=patch_size,
+                stride=stride,
+            )
+            encoder = self._encoder
+            self._reporter.started(path, reader.declared_seconds)
+            with store.write_video(self._connection, video) as writer:
+                if writer is None:
+                    raise _StoredElsewhereError(store.find_content(self._connection, sha256))
+                self._embed_frames(_chain(first, frames), boxes, encoder, writer)
+                writer.finish(duration_seconds=reader.duration_seconds)
+        return writer.num_frames, writer.num_patches
+
+    def _embed_frames(
+        self, frames: Iterator[Frame], boxes: NDArray[int32], encoder: Encoder, writer: VideoWriter
+    ) -> None:
+        for frame in frames:
+            if frame.image.shape[:2] != (boxes[0, 3], boxes[0, 2]):
+                raise VideoError(f"the picture changes its size at {frame.pts_seconds:.1f} s; split the file there")
+            embedded = FrameEmbeddings(
+                frame_index=frame.frame_index,
+                pts_seconds=frame.pts_seconds,
+                boxes=boxes,
+                embeddings=encoder.embed_patches(frame.image, boxes),
+            )
+            writer.write([embedded])
+            self._reporter.advanced(frame.pts_seconds, writer.num_patches)
+
+
+class _StoredElsewhereError(Exception):
+    """Another process stored this very video while we were about to."""
+
+    def __init__(self, stored: StoredVideo | None) -> None:
+        super().__init__()
+        self.counts = (stored.num_frames, stored.num_patches) if stored else (0, 0)
+
+
+def choose_model(connection: Connection, *, name: str | None, weights: Path | None, device: str) -> ModelChoice:
+    """Settle which model to ingest with: what was asked for, else the database's own, else RN50x4.
+
+    Raises:
+        DatabaseError: the database holds another model than the one asked for.
+    """
+    from vsdb.config import DEFAULT_MODEL
+
+    stored = store.get_model(connection)
+    if stored is None:
+        return ModelChoice(name=name or DEFAULT_MODEL, weights=weights, device=device)
+    if name and name != stored.model_name:
+        raise store.other_model_error(stored.model_name, name, same_name=False)
+    if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
+        weights = Path(stored.weights_path)
+    return ModelChoice(name=stored.model_name, weights=weights, device=device)
+
+
+def _text_tower(model: LoadedModel) -> TextTower | None:
+    """The text tower for SQL; None where SQL cannot compute it, and prompts are embedded in Python instead."""
+    try:
+        return extract_text_tower(model.module)
+    except ModelError:
+        return None
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def _message(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error).strip().splitlines()[0] if str(error).strip() else ""
+    hint = error.diag.message_hint
+    return " ".join(part for part in (text or type(error).__name__, hint and f"({hint})") if part)

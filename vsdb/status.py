@@ -1,0 +1,83 @@
+"""What the database holds and how large it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vsdb import database, schema, store
+from vsdb.output import clock, table
+from vsdb.schema import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseStatus:
+    """The figures of ``vsdb status``."""
+
+    dsn: str
+    """Connection string without its password."""
+    server_version: str
+    pgvector_version: str
+    migration: int
+    """Number of the newest migration applied."""
+    model: str | None
+    """Model whose embeddings are stored; None before the first ingest."""
+    embedding_dim: int | None
+    num_videos: int
+    num_frames: int
+    num_patches: int
+    video_seconds: float
+    """Length of all videos together."""
+    patches_bytes: int
+    """Size of the patches on disk, without indexes."""
+    indexes_bytes: int
+    """Size of the indexes on the patches."""
+
+    def as_text(self) -> str:
+        """The figures for people, one line each."""
+        rows = [
+            ("database", self.dsn),
+            ("server", f"PostgreSQL {self.server_version}, pgvector {self.pgvector_version}"),
+            ("schema", f"migration {self.migration}"),
+            (
+                "model",
+                f"{self.model} ({self.embedding_dim} numbers)" if self.model else "none yet: ingest a video",
+            ),
+            ("videos", f"{self.num_videos} ({clock(self.video_seconds)} in all)"),
+            ("frames", f"{self.num_frames}"),
+            (
+                "patches",
+                f"{self.num_patches} ({_mega(self.patches_bytes)}, indexes {_mega(self.indexes_bytes)})",
+            ),
+        ]
+        return table(["", ""], rows, right=set()).lstrip()
+
+
+def read_status(connection: Connection) -> DatabaseStatus:
+    """Read the figures from the database."""
+    model = store.get_model(connection)
+    row = connection.execute(
+        """select (select max(migration_id) from vsdb.migrations),
+                  count(*), coalesce(sum(num_frames), 0)::bigint, coalesce(sum(num_patches), 0)::bigint,
+                  coalesce(sum(duration_seconds), 0),
+                  pg_table_size('vsdb.patches'), pg_indexes_size('vsdb.patches')
+           from vsdb.videos"""
+    ).fetchone()
+    assert row is not None  # an aggregate without group by has one row
+    return DatabaseStatus(
+        dsn=database.without_password(connection.info.dsn),
+        server_version=str(connection.info.parameter_status("server_version")),
+        pgvector_version=schema.pgvector_version(connection),
+        migration=row[0],
+        model=model.model_name if model else None,
+        embedding_dim=model.embedding_dim if model else None,
+        num_videos=row[1],
+        num_frames=row[2],
+        num_patches=row[3],
+        video_seconds=row[4],
+        patches_bytes=row[5],
+        indexes_bytes=row[6],
+    )
+
+
+def _mega(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,106 @@
+"""The values that pass between the rooms of vsdb: what a model is, what ingest did, what a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Status = Literal["ingested", "unchanged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What identifies a model and prepares its pictures; the one row of ``vsdb.models``."""
+
+    model_name: str
+    """open_clip model name, such as ``RN50x4``, or ``tiny``."""
+    weights_sha256: bytes
+    """SHA-256 of the weights as float16 in the order of their names: the same for every file format; 32 bytes."""
+    weights_path: str | None
+    """File the weights were read from; None when the name is enough to find them."""
+    embedding_dim: int
+    """Numbers in an embedding."""
+    image_size: int
+    """Side of the square picture that the model reads, in pixels."""
+    image_mean: tuple[float, float, float]
+    """Mean that preprocessing subtracts, RGB in [0, 1]."""
+    image_std: tuple[float, float, float]
+    """Standard deviation that preprocessing divides by, RGB in [0, 1]."""
+    interpolation: str
+    """``bicubic``, ``bilinear`` or ``nearest``."""
+    resize_mode: str
+    """``shortest`` (side, then centre crop), ``longest`` (side, then padding) or ``squash``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How frames and patches are taken from a video; None means the default."""
+
+    every_seconds: float | None = None
+    """Sampling step in seconds; default 1.0."""
+    patch_size: int | None = None
+    """Side of a patch in pixels; default half the frame's shorter side."""
+    stride: int | None = None
+    """Largest step between neighbouring patches in pixels; default half of patch_size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestResult:
+    """What happened to one video, as ``vsdb ingest --json`` prints it."""
+
+    video_path: str
+    """Absolute path."""
+    status: Status
+    """``ingested``, ``unchanged`` (nothing was embedded) or ``failed`` (nothing was stored)."""
+    num_frames: int
+    """Sampled frames that the database now holds of this video."""
+    num_patches: int
+    """Patch embeddings that the database now holds of this video."""
+    seconds: float
+    """Wall-clock time spent on this video, in seconds."""
+    reason: str | None = None
+    """Why it failed, or what changed without embedding (a new path)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """One ingested video; a row of ``vsdb.videos_view``."""
+
+    video_id: int
+    video_path: str
+    duration_seconds: float
+    width: int
+    """Pixels, as shown (rotation applied)."""
+    height: int
+    every_seconds: float
+    patch_size: int
+    """Pixels."""
+    stride: int
+    """Pixels."""
+    num_frames: int
+    num_patches: int
+    size_bytes: int
+    recorded_at: datetime | None
+    ingested_at: datetime
+    model_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A stretch of one video that answers a prompt; a row of ``vsdb.search``."""
+
+    rank: int
+    """1 is the best."""
+    video_path: str
+    start_seconds: float
+    """Time of the first matching frame."""
+    end_seconds: float
+    """Time of the last matching frame plus the sampling step."""
+    best_seconds: float
+    """Time of the frame that matches best."""
+    score: float
+    """100 x cosine similarity of the best patch; higher is better."""
+    box: tuple[int, int, int, int]
+    """Best patch as x, y, width, height in pixels of the frame."""
+    video_id: int

@@ -1,0 +1,172 @@
+"""From a file to sampled frames: decoding, time stamps, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsdb.errors import VideoError
+
+# Decoder messages would land between progress bar and results; what matters of them is in VideoError.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+
+VIDEO_SUFFIXES = frozenset(
+    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
+    ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+)
+SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One sampled frame."""
+
+    frame_index: int
+    """Place among the sampled frames, from 0."""
+    pts_seconds: float
+    """Presentation time stamp, in seconds from the start of the video."""
+    image: NDArray[np.uint8]
+    """RGB in [0, 255], shape (H, W, 3), upright (the file's rotation applied)."""
+
+
+class VideoReader:
+    """Reads one video file with OpenCV.
+
+    Time stamps are the container's presentation time stamps, counted from the first frame's; they are right for
+    variable frame rates, where a count divided by frames per second is not.
+
+    Raises:
+        VideoError: the file is missing, unreadable, empty, or holds no picture track that can be decoded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_readable(path)
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise VideoError("not a video: no picture track that can be decoded (is the file whole?)")
+        self._fps = self._property(cv2.CAP_PROP_FPS)
+        self._declared_frames = self._property(cv2.CAP_PROP_FRAME_COUNT)
+        self._last_pts = 0.0
+        self._step = 1 / self._fps if self._fps > 0 else 0.0
+
+    @property
+    def declared_seconds(self) -> float:
+        """Length that the file's header claims, in seconds; 0.0 when it claims none."""
+        return self._declared_frames / self._fps if self._fps > 0 and self._declared_frames > 0 else 0.0
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of what was decoded so far, in seconds: the last frame's time stamp plus its own duration."""
+        return round(self._last_pts + self._step, 6)
+
+    def sample(self, *, every_seconds: float) -> Iterator[Frame]:
+        """Yield the first frame, then the first one at or after each multiple of the step.
+
+        Args:
+            every_seconds: sampling step, in seconds; a video with fewer frames a second yields every frame.
+
+        Yields:
+            Frames with rising ``pts_seconds``; memory holds one at a time.
+
+        Raises:
+            VideoError: no frame can be decoded, or the file ends well before its header says.
+        """
+        due = 0.0
+        num_sampled = num_grabbed = 0
+        first_pts = 0.0
+        while self._capture.grab():
+            pts = round(max(0.0, self._property(cv2.CAP_PROP_POS_MSEC) / 1000), 6)
+            if num_grabbed == 0:
+                first_pts = max(0.0, self._property(cv2.CAP_PROP_PTS))
+            num_grabbed += 1
+            self._note_time(pts)
+            if pts < due - SAME_TIME_SECONDS:
+                continue
+            yield Frame(frame_index=num_sampled, pts_seconds=pts, image=self._retrieve(pts))
+            num_sampled += 1
+            due = (math.floor((pts + SAME_TIME_SECONDS) / every_seconds) + 1) * every_seconds
+        if num_grabbed == 0:
+            raise VideoError("no frame can be decoded (is the file whole?)")
+        self._check_whole(num_grabbed, first_pts)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._capture.release()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _property(self, number: int) -> float:
+        value = float(self._capture.get(number))
+        return value if math.isfinite(value) else 0.0
+
+    def _note_time(self, pts: float) -> None:
+        if pts > self._last_pts:
+            self._step = min(pts - self._last_pts, 1.0) if self._fps <= 0 else self._step
+            self._last_pts = pts
+
+    def _retrieve(self, pts: float) -> NDArray[np.uint8]:
+        decoded, image = self._capture.retrieve()
+        if not decoded or image is None:
+            raise VideoError(f"the frame at {pts:.2f} s cannot be decoded")
+        rgb: Any = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return rgb  # type: ignore[no-any-return]
+
+    def _check_whole(self, num_grabbed: int, first_pts: float) -> None:
+        """Raise when both frames and time fall short of the header; either alone is often wrong in sound files.
+
+        Where the container keeps no frame count, OpenCV multiplies its length (which counts from 0, not from the
+        first frame) by the frame rate: ``first_pts``, in frames, takes that offset out again.
+        """
+        promised = self._declared_frames - first_pts
+        slack = self._fps + 0.05 * promised
+        missing_seconds = promised / self._fps - self.duration_seconds if self._fps > 0 else 0.0
+        if num_grabbed < promised - slack and missing_seconds > slack / self._fps:
+            raise VideoError(
+                f"truncated or damaged: {self.duration_seconds:.1f} s of {promised / self._fps:.1f} s can be decoded"
+            )
+
+
+def check_readable(path: Path) -> None:
+    """Raise VideoError when ``path`` is not a file with bytes in it that we may read."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise VideoError("the file is empty")
+    except FileNotFoundError:
+        raise VideoError("no such file") from None
+    except IsADirectoryError:
+        raise VideoError("a folder, not a file") from None
+    except PermissionError:
+        raise VideoError("no permission to read the file") from None
+    except OSError as error:
+        raise VideoError(f"cannot be read: {error.strerror or error}") from None
+
+
+def content_sha256(path: Path) -> bytes:
+    """SHA-256 of the file's bytes; 32 bytes.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    check_readable(path)
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
