@@ -271,7 +271,8 @@ declare
 begin
     if not exists (select from vsdb.tokenizers) then
         raise exception using errcode = 'object_not_in_prerequisite_state',
-            message = 'the tables of the tokenizer are empty', hint = 'Run "vsdb migrate", which fills them.';
+            message = 'the tables of the tokenizer are empty',
+            hint = 'Ingest a video ("vsdb ingest PATH"): that fills them.';
     end if;
     for next_word in
         select w.word from vsdb.split_words(vsdb.lower_characters(vsdb.clean(prompt))) w order by w.place limit num_kept

@@ -184,9 +184,7 @@ def _differences(model: Any) -> Iterator[str]:
         yield "attention without the causal mask"
     for block in model.transformer.resblocks:
         yield from _block_differences(block, int(model.token_embedding.weight.shape[1]), model.ln_final.eps)
-    shapes = {
-        (_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in model.transformer.resblocks
-    }
+    shapes = {(_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in model.transformer.resblocks}
     if len(shapes) != 1:
         yield "layers that differ from one another"
 

@@ -108,9 +108,7 @@ def _replace_tables(
 
 def _forget_planned_embeddings(cursor: psycopg.Cursor[Any]) -> None:
     """Drop the plans that hold an embedding of the old tower: any change of the function does."""
-    cursor.execute(
-        "select pg_has_role(proowner, 'usage') from pg_proc where oid = to_regprocedure('vsdb.embed(text)')"
-    )
+    cursor.execute("select pg_has_role(proowner, 'usage') from pg_proc where oid = to_regprocedure('vsdb.embed(text)')")
     owned = cursor.fetchone()
     if owned and owned[0]:
         cursor.execute("alter function vsdb.embed(text) immutable")
@@ -163,17 +161,13 @@ def _weight_blocks(tower: TextTower) -> Iterator[tuple[npt.NDArray[Any], ...]]:
             yield _weight_block(number, _MLP_OUT, part, weights)
 
 
-def _weight_block(
-    layer: int, matrix: int, part: int, weights: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[Any], ...]:
+def _weight_block(layer: int, matrix: int, part: int, weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], ...]:
     num_rows = len(weights)
     numbers = (np.full(num_rows, number, dtype=">i2") for number in (layer, matrix, part))
     return (*numbers, np.arange(num_rows, dtype=">i4"), weights.astype(">f2"))
 
 
-def _copy_rows(
-    cursor: psycopg.Cursor[Any], target: str, blocks: Iterable[tuple[npt.NDArray[Any], ...]]
-) -> None:
+def _copy_rows(cursor: psycopg.Cursor[Any], target: str, blocks: Iterable[tuple[npt.NDArray[Any], ...]]) -> None:
     """COPY blocks of columns: big-endian arrays of equal length, the last one 2-D."""
     statement = sql.SQL("copy vsdb." + target + " from stdin (format binary)")
     with cursor.copy(statement) as copy:
@@ -218,9 +212,7 @@ def _insert_rules(cursor: psycopg.Cursor[Any], rules: TokenizerRules) -> None:
         copy.write("".join(f"{left}\t{right}\t{token}\n" for left, right, token in rules.merges))
     _copy_records(cursor, "character_folds (code_point, replacement)", rules.folds.items())
     _copy_records(cursor, "character_lowers (code_point, replacement)", rules.lowers.items())
-    _copy_records(
-        cursor, "character_ranges (first_code_point, character_class, cased, case_ignorable)", rules.ranges
-    )
+    _copy_records(cursor, "character_ranges (first_code_point, character_class, cased, case_ignorable)", rules.ranges)
     _copy_records(cursor, "html_entities (entity_name, replacement, standard)", rules.entities)
 
 

@@ -134,9 +134,7 @@ def _character_ranges(characters: list[str]) -> Iterator[tuple[int, str, bool, b
     """
     everything = "".join(characters)
     patterns = {"letter": r"[\p{L}]", "number": r"[\p{N}]", "other": r"[^\s\p{L}\p{N}]"}
-    classes = {
-        name: set(regex.findall(pattern, everything, regex.IGNORECASE)) for name, pattern in patterns.items()
-    }
+    classes = {name: set(regex.findall(pattern, everything, regex.IGNORECASE)) for name, pattern in patterns.items()}
     previous: tuple[str, bool, bool] | None = None
     for character in characters:
         character_class = next((name for name, members in classes.items() if character in members), "separator")

@@ -31,11 +31,11 @@ def build_tower(seed: int) -> TextTower:
 
 
 @pytest.fixture
-def embedding(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+def embedding(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
     monkeypatch.setattr(text_tower, "read_tokenizer_rules", rules_once)
     install_tokenizer(connection)
     install_text_tower(connection, build_tower(1))
-    yield connection
+    return connection
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def other(dsn: str) -> Iterator[Connection]:
 
 
 def value(connection: Connection, query: str) -> Any:
-    row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
 
@@ -95,9 +95,7 @@ def test_answers_come_while_another_tower_is_being_stored(embedding: Connection,
     assert value(other, EMBED) == before
 
 
-def test_an_install_that_breaks_off_changes_nothing(
-    embedding: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_install_that_breaks_off_changes_nothing(embedding: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     before = value(embedding, EMBED)
     insert_layer = text_tower._insert_layer
 

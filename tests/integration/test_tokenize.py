@@ -1,5 +1,8 @@
 """vsdb.tokenize against open_clip's own tokenizer."""
 
+# Characters that look alike are the point of these prompts.
+# ruff: noqa: E501, RUF001
+
 from __future__ import annotations
 
 import functools
@@ -41,6 +44,7 @@ FRAGMENTS = [
     "“q”", "naïve", "ＬＯＵＤ", "e\u0301", "Straße", "ГОРОД", "\r\n", "=", "@", "&notin", "&nbsp;", "\u3000", "\x85", "ſ", "İ", "ﬅ",
 ]  # fmt: skip
 
+
 @pytest.fixture(autouse=True)
 def read_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_tower, "read_tokenizer_rules", rules_once)
@@ -57,7 +61,7 @@ def assigned_characters() -> str:
 
 
 def expected_tokens(prompt: str) -> list[int]:
-    padded = open_clip_tokenizer([prompt])[0].tolist()
+    padded: list[int] = open_clip_tokenizer([prompt])[0].tolist()
     return padded[: max(place for place, token in enumerate(padded) if token) + 1]
 
 
@@ -175,4 +179,4 @@ def test_says_what_to_do_when_the_tables_are_empty(connection: Connection) -> No
     connection.execute("delete from vsdb.tokenizers")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="empty") as error:
         tokenize(connection, "a red car")
-    assert "vsdb migrate" in (error.value.diag.message_hint or "")
+    assert "vsdb ingest" in (error.value.diag.message_hint or "")
