@@ -15,6 +15,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 from vsdb import text_tower
+from vsdb.models import load_model
 from vsdb.text_tower import extract_text_tower, install_text_tower, install_tokenizer
 from vsdb.tokenizer_rules import read_tokenizer_rules
 
@@ -112,6 +113,14 @@ def test_equals_torch(connection: Connection, quick_gelu: bool, sizes: dict[str,
     with torch.no_grad():
         expected = model.encode_text(tokens, normalize=True).numpy()
     assert smallest_cosine(sql_embeddings(connection, prompts), expected) >= 0.9999
+
+
+def test_equals_torch_with_the_tiny_model(connection: Connection) -> None:
+    model: Any = load_model("tiny").module.float().eval()
+    install_tokenizer(connection)
+    install_text_tower(connection, extract_text_tower(model))
+    prompts = generate_prompts(200)
+    assert smallest_cosine(sql_embeddings(connection, prompts), torch_embeddings(model, prompts)) >= 0.9999
 
 
 def test_equals_torch_at_the_size_of_rn50x4(connection: Connection) -> None:
