@@ -178,7 +178,7 @@ begin atomic
              else case (select r.character_class from vsdb.character_ranges r
                         where r.first_code_point <= ascii(c.piece)
                         order by r.first_code_point desc limit 1)
-                  when 'letter' then 'z' when 'number' then '0' when 'space' then ' ' else '!' end
+                  when 'letter' then 'z' when 'number' then '0' when 'other' then '!' else ' ' end
         end, '' order by c.place), '')
     from string_to_table(prompt, null) with ordinality c(piece, place);
 end;
@@ -271,7 +271,8 @@ declare
 begin
     if not exists (select from vsdb.tokenizers) then
         raise exception using errcode = 'object_not_in_prerequisite_state',
-            message = 'the tables of the tokenizer are empty', hint = 'Run "vsdb migrate", which fills them.';
+            message = 'the tables of the tokenizer are empty',
+            hint = 'Ingest a video ("vsdb ingest PATH"): that fills them.';
     end if;
     for next_word in
         select w.word from vsdb.split_words(vsdb.lower_characters(vsdb.clean(prompt))) w order by w.place limit num_kept

@@ -102,9 +102,7 @@ def truth() -> dict[str, object]:
     ]
     for prompt, shop in SIGNS:
         start, end = sign_interval(shop)
-        moments.append(
-            {"prompt": prompt, "label": f"{shop.word} sign", "start_seconds": start, "end_seconds": end}
-        )
+        moments.append({"prompt": prompt, "label": f"{shop.word} sign", "start_seconds": start, "end_seconds": end})
     return {"video": "street.mp4", "seconds": SECONDS, "moments": moments, "absent_prompts": ABSENT}
 
 

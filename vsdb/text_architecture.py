@@ -23,7 +23,7 @@ VOCAB_SIZE = 49408
 
 @dataclass(frozen=True)
 class TextLayer:
-    """One layer of the transformer; all arrays float32, W the tower's width, H = W × mlp_ratio."""
+    """One layer of the transformer; all arrays float32, W the tower's width, H = mlp_ratio * W."""
 
     attention_gain: Float32
     """Shape (W,): gain of the layer normalisation before attention."""
@@ -86,7 +86,8 @@ class TextTower:
     def sha256(self) -> bytes:
         """SHA-256 of all numbers and arrays, 32 bytes: equal towers have equal hashes."""
         digest = hashlib.sha256()
-        for part in (self, *self.layers):
+        parts: tuple[TextTower | TextLayer, ...] = (self, *self.layers)
+        for part in parts:
             for field in fields(part):
                 value = getattr(part, field.name)
                 if isinstance(value, np.ndarray):
@@ -163,8 +164,8 @@ def _check_architecture(model: Any) -> None:
     """Raise ModelError unless `vsdb.embed` would compute exactly what this module computes."""
     for difference in _differences(model):
         raise ModelError(
-            f"unsupported text architecture: {difference}; vsdb.embed computes OpenAI's CLIP text transformer only. "
-            'The model is still usable: "vsdb query" embeds its prompts in Python'
+            f"unsupported text architecture: {difference}; vsdb.embed computes OpenAI's "
+            'CLIP text transformer only. The model is still usable: "vsdb query" embeds its prompts in Python'
         )
 
 
@@ -183,7 +184,8 @@ def _differences(model: Any) -> Iterator[str]:
         yield "attention without the causal mask"
     for block in model.transformer.resblocks:
         yield from _block_differences(block, int(model.token_embedding.weight.shape[1]), model.ln_final.eps)
-    if len({(_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in model.transformer.resblocks}) != 1:
+    shapes = {(_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in model.transformer.resblocks}
+    if len(shapes) != 1:
         yield "layers that differ from one another"
 
 

@@ -38,12 +38,13 @@ _COPY_ROWS = 8192
 def install_text_tower(connection: psycopg.Connection[Any], tower: TextTower | None) -> bool:
     """Store the text tower in place of the one that is there, as a whole or not at all.
 
-    All rows are written in one transaction: whoever asks meanwhile gets answers from the old tower, and an install
-    that is killed leaves it in place. Remembered prompts of the old tower are forgotten.
+    All rows are written in one transaction: whoever asks meanwhile gets answers from the old tower, and an
+    install that is killed leaves it in place. Remembered prompts of the old tower are forgotten.
 
     Args:
         connection: may insert into, delete from and analyze the tables of schema vsdb.
-        tower: None when the model's text tower has another architecture; `vsdb.embed` then says to use "vsdb query".
+        tower: None when the model's text tower has another architecture; `vsdb.embed` then says to use
+            "vsdb query".
 
     Returns:
         Whether anything was written: False if this very tower was there.
@@ -63,7 +64,7 @@ def install_text_tower(connection: psycopg.Connection[Any], tower: TextTower | N
 
 
 def install_tokenizer(connection: psycopg.Connection[Any]) -> bool:
-    """Store the rules of open_clip's tokenizer: merges, Unicode properties, character and entity replacements.
+    """Store the rules of open_clip's tokenizer: merges, Unicode properties, replacements.
 
     Args:
         connection: may insert into, delete from and analyze the tables of schema vsdb.
@@ -90,7 +91,7 @@ def _replace_tables(
     present: tuple[str, bytes],
     fill: Callable[[psycopg.Cursor[Any]], None],
 ) -> bool:
-    """Empty and fill the tables in one transaction, unless `present` (a query and its parameter) finds a row."""
+    """Empty and fill the tables in one transaction, unless the query `present` finds a row."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", (_INSTALL_LOCK,))
         if cursor.execute(present[0], (present[1],)).fetchone():
@@ -106,20 +107,20 @@ def _replace_tables(
 
 
 def _forget_planned_embeddings(cursor: psycopg.Cursor[Any]) -> None:
-    """Drop the plans that hold an embedding of the old tower as a constant: any change of the function does."""
+    """Drop the plans that hold an embedding of the old tower: any change of the function does."""
     cursor.execute("select pg_has_role(proowner, 'usage') from pg_proc where oid = to_regprocedure('vsdb.embed(text)')")
     owned = cursor.fetchone()
     if owned and owned[0]:
         cursor.execute("alter function vsdb.embed(text) immutable")
 
 
-# Text tower ----------------------------------------------------------------------------------------------------
+# Text tower
 
 
 def _insert_tower(cursor: psycopg.Cursor[Any], tower: TextTower, tower_sha256: bytes) -> None:
     cursor.execute(
-        "insert into vsdb.text_towers (tower_sha256, architecture, width, heads, layers, mlp_ratio, context_length,"
-        " vocab_size, embedding_dim, activation, norm_epsilon, final_gain, final_bias)"
+        "insert into vsdb.text_towers (tower_sha256, architecture, width, heads, layers, mlp_ratio,"
+        " context_length, vocab_size, embedding_dim, activation, norm_epsilon, final_gain, final_bias)"
         " values (%s, 'openai', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::real[])",
         (
             tower_sha256, tower.width, tower.heads, len(tower.layers), tower.mlp_ratio, tower.context_length,
@@ -138,13 +139,13 @@ def _insert_tower(cursor: psycopg.Cursor[Any], tower: TextTower, tower_sha256: b
 
 def _insert_layer(cursor: psycopg.Cursor[Any], number: int, layer: TextLayer) -> None:
     cursor.execute(
-        "insert into vsdb.text_layers (layer, attention_gain, attention_bias, attention_in_bias, attention_out_bias,"
-        " mlp_gain, mlp_bias, mlp_in_bias, mlp_out_bias)"
+        "insert into vsdb.text_layers (layer, attention_gain, attention_bias, attention_in_bias,"
+        " attention_out_bias, mlp_gain, mlp_bias, mlp_in_bias, mlp_out_bias)"
         " values (%s" + ", %s::real[]" * 8 + ")",
         (
-            number, layer.attention_gain.tolist(), layer.attention_bias.tolist(), layer.attention_in_bias.tolist(),
-            layer.attention_out_bias.tolist(), layer.mlp_gain.tolist(), layer.mlp_bias.tolist(),
-            layer.mlp_in_bias.tolist(), layer.mlp_out_bias.tolist(),
+            number, layer.attention_gain.tolist(), layer.attention_bias.tolist(),
+            layer.attention_in_bias.tolist(), layer.attention_out_bias.tolist(), layer.mlp_gain.tolist(),
+            layer.mlp_bias.tolist(), layer.mlp_in_bias.tolist(), layer.mlp_out_bias.tolist(),
         ),
     )  # fmt: skip
 
@@ -167,8 +168,8 @@ def _weight_block(layer: int, matrix: int, part: int, weights: npt.NDArray[np.fl
 
 
 def _copy_rows(cursor: psycopg.Cursor[Any], target: str, blocks: Iterable[tuple[npt.NDArray[Any], ...]]) -> None:
-    """COPY blocks of columns (big-endian arrays of equal length, the last one 2-D) in PostgreSQL's binary format."""
-    statement = sql.SQL("copy vsdb." + target + " from stdin (format binary)")  # type: ignore[arg-type]
+    """COPY blocks of columns: big-endian arrays of equal length, the last one 2-D."""
+    statement = sql.SQL("copy vsdb." + target + " from stdin (format binary)")
     with cursor.copy(statement) as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
         for columns in blocks:
@@ -187,7 +188,12 @@ def _binary_rows(columns: list[npt.NDArray[Any]]) -> bytes:
     layout: list[tuple[Any, ...]] = [("num_fields", ">i2")]
     for index, column in enumerate(numbers):
         layout += [(f"length{index}", ">i4"), (f"value{index}", column.dtype)]
-    layout += [("size", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("vector", vectors.dtype, vectors.shape[1:])]
+    layout += [
+        ("size", ">i4"),
+        ("dim", ">i2"),
+        ("unused", ">i2"),
+        ("vector", vectors.dtype, vectors.shape[1:]),
+    ]
     rows = np.zeros(len(vectors), dtype=layout)
     rows["num_fields"] = len(columns)
     for index, column in enumerate(numbers):
@@ -198,7 +204,7 @@ def _binary_rows(columns: list[npt.NDArray[Any]]) -> bytes:
     return rows.tobytes()
 
 
-# Tokenizer -----------------------------------------------------------------------------------------------------
+# Tokenizer
 
 
 def _insert_rules(cursor: psycopg.Cursor[Any], rules: TokenizerRules) -> None:
@@ -211,7 +217,7 @@ def _insert_rules(cursor: psycopg.Cursor[Any], rules: TokenizerRules) -> None:
 
 
 def _copy_records(cursor: psycopg.Cursor[Any], target: str, records: Iterable[tuple[Any, ...]]) -> None:
-    statement = sql.SQL("copy vsdb." + target + " from stdin")  # type: ignore[arg-type]
+    statement = sql.SQL("copy vsdb." + target + " from stdin")
     with cursor.copy(statement) as copy:
         for record in records:
             copy.write_row(record)

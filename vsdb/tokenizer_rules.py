@@ -1,7 +1,7 @@
 """The rules of open_clip's tokenizer as plain rows, read off the very libraries that it uses.
 
-The tokenizer cleans with ftfy and html, lowers with str.lower and cuts words with regex's Unicode properties. Each of
-these depends on a version of Unicode, so the rows are asked from the libraries instead of being written down here.
+The tokenizer cleans with ftfy and html, lowers with str.lower and cuts words with regex's Unicode properties.
+Each depends on a version of Unicode, so the rows are asked from the libraries, not written down here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import ftfy.chardata
 import ftfy.fixes
-import regex
+import regex  # type: ignore[import-untyped]
 
 from vsdb.errors import ModelError
 
@@ -58,11 +58,12 @@ def read_tokenizer_rules() -> TokenizerRules:
     Raises:
         ModelError: open_clip is not installed, or its vocabulary is not the one expected.
     """
-    characters = [chr(code_point) for code_point in range(1, sys.maxunicode + 1) if not 0xD800 <= code_point < 0xE000]
+    code_points = (*range(1, 0xD800), *range(0xE000, sys.maxunicode + 1))  # Without the surrogates.
+    characters = [chr(code_point) for code_point in code_points]
     return TokenizerRules(
         merges=list(_read_merges()),
         folds=_character_folds(),
-        lowers={ord(character): character.lower() for character in characters if character.lower() != character},
+        lowers={ord(one): one.lower() for one in characters if one.lower() != one},
         ranges=list(_character_ranges(characters)),
         entities=list(_html_entities()),
     )
@@ -84,8 +85,8 @@ def _vocabulary_path() -> Path:
 def _byte_alphabet() -> str:
     """The 256 characters that stand for bytes in the vocabulary, in the order of their tokens.
 
-    Printable Latin-1 characters stand for themselves and come first; the other bytes follow, as the characters from
-    U+0100 on (Radford et al. 2019, byte-level BPE).
+    Printable Latin-1 characters stand for themselves and come first; the other bytes follow, as the
+    characters from U+0100 on (Radford et al. 2019, byte-level BPE).
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     return "".join(map(chr, [*printable, *range(0x100, 0x200 - len(printable))]))
@@ -94,7 +95,7 @@ def _byte_alphabet() -> str:
 def _read_merges() -> Iterator[tuple[int, int, int]]:
     lines = gzip.decompress(_vocabulary_path().read_bytes()).decode().split("\n")[1 : NUM_MERGES + 1]
     if len(lines) != NUM_MERGES:
-        raise ModelError(f"the vocabulary has {len(lines)} merges, not {NUM_MERGES}; reinstall open_clip_torch")
+        raise ModelError(f"{_vocabulary_path()} has {len(lines)} merges, not {NUM_MERGES}")
     alphabet = _byte_alphabet()
     tokens = {character: token for token, character in enumerate(alphabet)}
     tokens |= {character + "</w>": 256 + token for character, token in list(tokens.items())}
@@ -127,19 +128,24 @@ def _fold(text: str) -> str:
 
 
 def _character_ranges(characters: list[str]) -> Iterator[tuple[int, str, bool, bool]]:
+    """The character classes as the tokenizer's own, case-insensitive pattern sees them.
+
+    It cuts words at what none of its classes matches: white space, and U+0345, whose upper case is a letter.
+    """
     everything = "".join(characters)
-    letters, numbers, spaces = (set(regex.findall(pattern, everything)) for pattern in (r"\p{L}", r"\p{N}", r"\s"))
+    patterns = {"letter": r"[\p{L}]", "number": r"[\p{N}]", "other": r"[^\s\p{L}\p{N}]"}
+    classes = {name: set(regex.findall(pattern, everything, regex.IGNORECASE)) for name, pattern in patterns.items()}
     previous: tuple[str, bool, bool] | None = None
     for character in characters:
-        word = "letter" if character in letters else "number" if character in numbers else "other"
-        properties = ("space" if character in spaces else word, *_case_properties(character))
+        character_class = next((name for name, members in classes.items() if character in members), "separator")
+        properties = (character_class, *_case_properties(character))
         if properties != previous:
             yield (ord(character), *properties)
         previous = properties
 
 
 def _case_properties(character: str) -> tuple[bool, bool]:
-    """Whether str.lower takes the character for cased, and whether it looks through it, next to a capital sigma."""
+    """Beside a capital sigma: whether str.lower counts the character as cased, whether it looks past it."""
     cased = (character + "Σ").lower()[-1] == "ς"
     cased_or_ignorable = ("A" + character + "Σ").lower()[-1] == "ς"
     return cased, cased_or_ignorable and not cased

@@ -43,13 +43,13 @@ comment on column vsdb.character_lowers.replacement is 'Its lower-case form, one
 
 create table vsdb.character_ranges (
     first_code_point  integer primary key check (first_code_point >= 0),
-    character_class   text not null check (character_class in ('letter', 'number', 'space', 'other')),
+    character_class   text not null check (character_class in ('letter', 'number', 'other', 'separator')),
     cased             boolean not null,
     case_ignorable    boolean not null
 );
 comment on table vsdb.character_ranges is 'Unicode properties by range: a row holds for its first code point and all that follow, up to the next row.';
 comment on column vsdb.character_ranges.first_code_point is 'First Unicode code point of the range.';
-comment on column vsdb.character_ranges.character_class is 'letter, number, space or other: what words are made of.';
+comment on column vsdb.character_ranges.character_class is 'letter, number or other: what words are made of; separator: what stands between words.';
 comment on column vsdb.character_ranges.cased is 'Whether the characters have a case: decides how a capital sigma is lowered.';
 comment on column vsdb.character_ranges.case_ignorable is 'Whether the characters are skipped when looking for a cased neighbour of a capital sigma.';
 
