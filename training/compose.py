@@ -115,7 +115,8 @@ def worn(canvas: Array, chance: random.Random, grain: npt.NDArray[np.float32]) -
         canvas = cv2.add(canvas, moved, dtype=cv2.CV_8U).astype(np.uint8)
     if chance.random() < 0.25:
         quality = [cv2.IMWRITE_JPEG_QUALITY, chance.randint(35, 90)]
-        canvas = cv2.imdecode(cv2.imencode(".jpg", canvas, quality)[1], cv2.IMREAD_COLOR).astype(np.uint8)
+        coded = cv2.imencode(".jpg", canvas, quality)[1]
+        canvas = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return canvas
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from training.concepts import COLOURS, Concept, concepts_from_json
 
 Array = npt.NDArray[np.uint8]
+PREPARED = Path(__file__).parent / "cache" / "prepared"
 HELD_OUT_STYLES = ("twemoji", "openmoji")
 _HUES = (
     (0, 7, "red"), (9, 19, "orange"), (22, 33, "yellow"), (38, 85, "green"), (95, 125, "blue"),

@@ -12,6 +12,8 @@ import hashlib
 import json
 import math
 import re
+from pathlib import Path
+from typing import Any
 
 import torch
 from open_clip.model import CLIP
@@ -22,8 +24,8 @@ from torch.nn import functional
 from training.concepts import with_article
 from training.pictures import Prepared
 from training.samples import EMPTY_TEMPLATES, PAIR_TEMPLATES, SIGN_TEMPLATES, TEMPLATES
-from vsdb.tiny_weights import TINY_CONFIG
 
+TINY_CONFIG = Path(__file__).parents[1] / "vsdb" / "tiny" / "tiny.json"
 NUM_FEATURES = 7400
 KEPT_RANKS = 16_000
 MAX_TOKENS = 30
@@ -95,6 +97,8 @@ class SpellingTable(nn.Module):
         padded = torch.zeros(words.vocab_size, max(map(len, features)), dtype=torch.long)
         for row, numbers in zip(padded, features, strict=True):
             row[: len(numbers)] = torch.tensor(numbers, dtype=torch.long)
+        self.place: torch.Tensor
+        self.features: torch.Tensor
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("features", padded, persistent=False)
         self.known = known
@@ -162,7 +166,7 @@ class TinyClip(nn.Module):
         return state | {"token_embedding.weight": self.table.bake()}
 
 
-def pool_attention(pool: nn.Module, seen: torch.Tensor) -> torch.Tensor:
+def pool_attention(pool: Any, seen: torch.Tensor) -> torch.Tensor:
     """open_clip's AttentionPool2d for any grid: the positions of the full grid are interpolated.
 
     Only the first output is needed, so only its query is computed.

@@ -10,62 +10,25 @@ Stopped or killed, the same command goes on from the last checkpoint (one every 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import math
-import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import open_clip
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from training.pictures import Prepared
-from training.prepare import PREPARED
-from training.samples import Batch, Sampler
-from training.tower import TinyClip, tokenize
+from training.drawers import Drawers, Tensors
+from training.pictures import PREPARED, Prepared
+from training.tower import TinyClip
 
-Tensors = dict[str, torch.Tensor]
 SAVE_SECONDS = 120
 LOG_STEPS = 50
-
-
-class Drawn(IterableDataset[Tensors]):
-    """Batches without end, drawn by the workers of a DataLoader, each with its own seed."""
-
-    def __init__(self, config: dict[str, Any], phase: Any, first_seed: int) -> None:
-        self.config, self.phase, self.first_seed = config, phase, first_seed
-        self.prepared = Prepared(PREPARED)
-
-    def __iter__(self) -> Iterator[Tensors]:
-        worker = get_worker_info()
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
-        sampler = Sampler(self.prepared, self.first_seed * 1000 + (worker.id if worker else 0))
-        while True:
-            phase = self.config["phases"][self.phase.value]
-            sampler.difficulty.side, sampler.difficulty.easy = phase["side"], phase["easy"]
-            yield to_tensors(sampler.batch(self.config["num_pictures"], self.config["num_captions"]))
-
-
-def to_tensors(batch: Batch) -> Tensors:
-    """Return a batch as tensors, its captions tokenized."""
-    arrays = {
-        "pictures": batch.pictures, "also_true": batch.also_true, "concepts": batch.concepts,
-        "colours": batch.colours, "named": batch.named, "letters": batch.letters,
-    }  # fmt: skip
-    return {name: torch.from_numpy(array) for name, array in arrays.items()} | {
-        "tokens": tokenize(batch.captions)
-    }
 
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:
@@ -78,8 +41,8 @@ def normalised(pictures: torch.Tensor) -> torch.Tensor:
     return floats.contiguous(memory_format=torch.channels_last)
 
 
-def losses_of(model: TinyClip, batch: Tensors, smoothing: float) -> tuple[Tensors, float]:
-    """Return the losses by name and the share of pictures whose own caption is nearest."""
+def losses_of(model: TinyClip, batch: Tensors, smoothing: float) -> Tensors:
+    """Return the losses by name; "accuracy" is the share of pictures whose own caption is nearest."""
     pictures = model.encode_pictures(normalised(batch["pictures"])).float()
     captions = model.encode_captions(batch["tokens"])
     images = functional.normalize(pictures, dim=-1)
@@ -102,12 +65,13 @@ def losses_of(model: TinyClip, batch: Tensors, smoothing: float) -> tuple[Tensor
         "colour": labelled(model.colours(pictures), batch["colours"]),
         "letters": labelled(model.letters(pictures).view(-1, 27), batch["letters"].flatten()),
     }
-    return losses, float((logits[:, :count].argmax(dim=1) == own).float().mean())
+    return losses | {"accuracy": (logits[:, :count].argmax(dim=1) == own).float().mean()}
 
 
 def make_optimizer(model: TinyClip, config: dict[str, Any]) -> torch.optim.AdamW:
     """AdamW that decays matrices, but neither positions nor anything with one dimension."""
-    decayed, other = [], []
+    decayed: list[nn.Parameter] = []
+    other: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             (decayed if weight.ndim > 1 and "positional" not in name else other).append(weight)
@@ -163,7 +127,7 @@ class Training:
         torch.save(state, unfinished)
         unfinished.replace(self.path)
 
-    def train_step(self, batch: Tensors) -> dict[str, float]:
+    def train_step(self, batch: Tensors) -> Tensors:
         """Take one step; return the losses and the accuracy."""
         moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         rate = self._learning_rate()
@@ -171,17 +135,17 @@ class Training:
             group["lr"] = rate
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            losses, accuracy = losses_of(self.model, moved, self.config["label_smoothing"])
+            losses = losses_of(self.model, moved, self.config["label_smoothing"])
         weights = {"contrast": 1.0} | self.config["losses"]
-        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
         self.optimizer.zero_grad()
-        total.backward()
+        torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.model.clip.logit_scale.data.clamp_(max=math.log(100))
         self._follow()
         self.step += 1
-        return {name: float(loss) for name, loss in losses.items()} | {"accuracy": accuracy, "rate": rate}
+        return {name: value.detach() for name, value in losses.items()}
 
     def _learning_rate(self) -> float:
         warm = min(1.0, (self.step + 1) / self.config["warmup_steps"])
@@ -213,18 +177,17 @@ def run(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     arguments.run.mkdir(parents=True, exist_ok=True)
     (arguments.run / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     training = Training(arguments, config)
-    phase = multiprocessing.Value(ctypes.c_int, max(0, training.phase))
-    drawn = Drawn(config, phase, config["seed"] + training.step)
-    loader = DataLoader(drawn, batch_size=None, num_workers=arguments.workers, prefetch_factor=4)
-    recent: deque[dict[str, float]] = deque(maxlen=LOG_STEPS)
-    pictures, last, saved = iter(loader), 0.0, time.monotonic()
-    first = next(pictures)
-    last = time.monotonic()
-    with (arguments.run / "log.txt").open("a") as log:
+    recent: deque[Tensors] = deque(maxlen=LOG_STEPS)
+    first_seed = 1000 * (config["seed"] + training.step)
+    with (
+        (arguments.run / "log.txt").open("a") as log,
+        Drawers(config, arguments.workers, first_seed) as drawers,
+    ):
+        drawers.wait()
+        last = saved = time.monotonic()
         while training.progress < 1:
-            phase.value = training.phase
-            recent.append(training.train_step(first))
-            first = next(pictures)
+            drawers.phase = training.phase
+            recent.append(training.train_step(drawers.take()))
             now = time.monotonic()
             training.seconds, last = training.seconds + now - last, now
             if training.step % LOG_STEPS == 0:
@@ -236,9 +199,9 @@ def run(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     print(f"{training.export()}: {training.step} steps, {training.step * config['num_pictures']:,} pictures")
 
 
-def report(training: Training, recent: deque[dict[str, float]], log: Any) -> None:
+def report(training: Training, recent: deque[Tensors], log: Any) -> None:
     """Print one line about the last steps and write it to the log."""
-    means = {name: float(np.mean([values[name] for values in recent])) for name in recent[0]}
+    means = {name: float(torch.stack([v[name] for v in recent]).mean()) for name in recent[0]}
     speed = training.step * training.config["num_pictures"] / max(1e-9, training.seconds)
     side = training.config["phases"][training.phase]["side"]
     line = f"step {training.step} {training.seconds / 60:.1f} min side {side} {speed:.0f} pictures/s "
