@@ -37,14 +37,32 @@ def to_arrays(batch: Batch) -> Arrays:
 
 
 def draw(config: dict[str, Any], seed: int, phase: Any, batches: Any) -> None:
-    """Draw batches of the current phase for ever."""
+    """Draw batches of the current phase for as long as the training lives."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     sampler = Sampler(Prepared(PREPARED), seed)
     while True:
         now = config["phases"][phase.value]
         sampler.difficulty.side, sampler.difficulty.easy = now["side"], now["easy"]
-        batches.put(to_arrays(sampler.batch(config["num_pictures"], config["num_captions"])))
+        arrays = to_arrays(sampler.batch(config["num_pictures"], config["num_captions"]))
+        if not put_while_wanted(batches, arrays):
+            return
+
+
+def put_while_wanted(batches: Any, arrays: Arrays) -> bool:
+    """Put a batch into the queue when there is room; return False when the training is gone.
+
+    A training that was killed cannot end its workers, so they look for themselves.
+    """
+    training = multiprocessing.parent_process()
+    while training is None or training.is_alive():
+        try:
+            batches.put(arrays, timeout=WAIT_SECONDS)
+            return True
+        except queue.Full:
+            continue
+    batches.cancel_join_thread()
+    return False
 
 
 class Drawers:

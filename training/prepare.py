@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import multiprocessing
 import re
 import shutil
@@ -170,6 +171,7 @@ def write_pictures(sources: list[Source], folder: Path) -> int:
 
 def copy_letters(face: Path, to: Path) -> None:
     """Copy a type face with nothing but the letters that signs need: a hundredth of its size."""
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     font = TTFont(face)
     subsetter = Subsetter()
     subsetter.populate(text=string.ascii_letters + string.digits + " '-")
