@@ -22,9 +22,9 @@ from training.backgrounds import Backgrounds
 from training.check_demo import best_answers
 from training.concepts import Concept, is_held_out_pair
 from training.embed import TinyEncoder
+from training.package import MODEL_CARD, TINY_WEIGHTS
 from training.pictures import PREPARED, Array, Prepared
 from training.scenes import COLOURS, THINGS, Scene, embed_scene, make_scenes, photo_of
-from vsdb.tiny_weights import TINY_FOLDER, TINY_WEIGHTS
 
 SIDE = 128
 NUM_SCENES = 10
@@ -229,7 +229,7 @@ def main() -> None:
         parser.error(f"no .mp4 in {arguments.footage}")
     text = card(measure(Evaluation(Prepared(PREPARED), TinyEncoder(arguments.weights)), clips))
     if arguments.write:
-        (TINY_FOLDER / "MODEL_CARD.md").write_text(text)
+        MODEL_CARD.write_text(text)
     else:
         print(text)
 

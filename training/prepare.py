@@ -2,7 +2,7 @@
 
     python -m training.prepare
 
-Writes `training/cache/prepared/` (about 45 MB): the pictures, the concepts, the words and the type faces.
+Writes `training/cache/prepared/` (about 40 MB): the pictures, the concepts, the words and the type faces.
 That folder is all that the other commands read, so it can be carried to a machine without a network.
 """
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,10 +21,10 @@ from torch import nn
 from torch.nn import functional
 
 from training.concepts import with_article
+from training.package import TINY_CONFIG
 from training.pictures import Prepared
 from training.samples import EMPTY_TEMPLATES, PAIR_TEMPLATES, SIGN_TEMPLATES, TEMPLATES
 
-TINY_CONFIG = Path(__file__).parents[1] / "vsdb" / "tiny" / "tiny.json"
 NUM_FEATURES = 7400
 KEPT_RANKS = 16_000
 MAX_TOKENS = 30
