@@ -52,6 +52,7 @@ def pack(checkpoint: Path, to: Path) -> None:
     if size > MAX_BYTES or min(cosines) < MIN_COSINE:
         unchecked.unlink()
         raise SystemExit(f"not packed: {size:,} bytes of {MAX_BYTES:,}, smallest cosines {cosines}")
+    unchecked.chmod(0o644)  # safetensors writes files that only their owner can read
     unchecked.replace(to)
     digest = hashlib.sha256(to.read_bytes()).hexdigest()
     print(f"{to}: {size:,} bytes, sha256 {digest}")
