@@ -21,7 +21,7 @@ import torch
 
 from training.embed import TinyEncoder
 from training.icons import Picture
-from vsdb.tiny_weights import TINY_WEIGHTS
+from training.package import DEMO_FOLDER, TINY_WEIGHTS
 
 EmbeddedClip = tuple[torch.Tensor, torch.Tensor]
 """The embeddings of all patches, shape (P, 640), and their times in seconds, shape (P,)."""
@@ -101,7 +101,7 @@ def check(clip: Path, encoder: TinyEncoder) -> bool:
 def main() -> None:
     """Parse the command line and check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--clip", type=Path, default=Path("vsdb/demo/street.mp4"))
+    parser.add_argument("--clip", type=Path, default=DEMO_FOLDER / "street.mp4")
     parser.add_argument("--weights", type=Path, default=TINY_WEIGHTS)
     arguments = parser.parse_args()
     sys.exit(0 if check(arguments.clip, TinyEncoder(arguments.weights)) else 1)

@@ -22,6 +22,7 @@ import numpy as np
 
 from training.fetch import debian_folder
 from training.icons import Picture, icon_svg, premultiply, render_svg, trim
+from training.package import DEMO_FOLDER
 from training.street import HEIGHT, SIGN_WIDTH, WIDTH, Shop, draw_far, draw_near
 
 FRAMES_PER_SECOND = 25
@@ -174,7 +175,7 @@ def encode(frames: Iterator[Picture], path: Path) -> None:
 def main() -> None:
     """Parse the command line, draw, encode, and write the truth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--to", type=Path, default=Path("vsdb/demo"))
+    parser.add_argument("--to", type=Path, default=DEMO_FOLDER)
     folder = parser.parse_args().to
     encode(draw_frames(), folder / "street.mp4")
     (folder / "street.json").write_text(json.dumps(truth(), indent=2) + "\n")

@@ -14,7 +14,8 @@ from open_clip.model import CLIP
 from PIL import Image
 
 from training.icons import Picture
-from vsdb.tiny_weights import TINY_CONFIG, TINY_WEIGHTS, load_tiny_state_dict
+from training.package import TINY_CONFIG, TINY_WEIGHTS
+from vsdb.tiny_weights import load_tiny_state_dict
 
 
 def build_model(state: dict[str, torch.Tensor]) -> CLIP:

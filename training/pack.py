@@ -17,7 +17,8 @@ import torch
 from open_clip.model import CLIP
 
 from training.embed import build_model
-from vsdb.tiny_weights import TINY_WEIGHTS, load_tiny_state_dict, save_packed_state_dict
+from training.package import TINY_WEIGHTS
+from vsdb.tiny_weights import load_tiny_state_dict, save_packed_state_dict
 
 MAX_BYTES = 10_000_000
 MIN_COSINE = 0.999
@@ -51,6 +52,7 @@ def pack(checkpoint: Path, to: Path) -> None:
     if size > MAX_BYTES or min(cosines) < MIN_COSINE:
         unchecked.unlink()
         raise SystemExit(f"not packed: {size:,} bytes of {MAX_BYTES:,}, smallest cosines {cosines}")
+    unchecked.chmod(0o644)  # safetensors writes files that only their owner can read
     unchecked.replace(to)
     digest = hashlib.sha256(to.read_bytes()).hexdigest()
     print(f"{to}: {size:,} bytes, sha256 {digest}")
