@@ -17,7 +17,10 @@ language sql stable parallel safe
 begin atomic
     select avg((-100 * (p.embedding <#> query))::real)::real
     from vsdb.patches p
-    where p.ctid = any (vsdb.sample_tids(pg_relation_size('vsdb.patches') / current_setting('block_size')::bigint));
+    -- The sub-select makes the addresses a value that is known before the scan, so that they are all it reads.
+    where p.ctid = any ((
+        select vsdb.sample_tids(pg_relation_size('vsdb.patches') / current_setting('block_size')::bigint)
+    )::tid[]);
 end;
 comment on function vsdb.background_score(halfvec) is
     'Internal. Mean score (100 x cosine) of a query of length 1 over a repeatable sample of the database''s patches; null without patches.';

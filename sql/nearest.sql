@@ -13,10 +13,8 @@ begin atomic
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)
       and (to_seconds is null or p.pts_seconds <= to_seconds)
-      and (recorded_from is null or recorded_from <= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
-      and (recorded_to is null or recorded_to >= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
     order by p.embedding <#> query
     limit max_candidates;
 end;
@@ -35,10 +33,8 @@ begin atomic
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)
       and (to_seconds is null or p.pts_seconds <= to_seconds)
-      and (recorded_from is null or recorded_from <= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
-      and (recorded_to is null or recorded_to >= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
     group by p.video_id, p.frame_index
     order by score desc, p.video_id, p.frame_index;
 end;

@@ -62,7 +62,7 @@ declare
     max_candidates constant integer := 20000;
     peaks_left integer := 10 * max_moments + 100;
     moments_left integer := max_moments;
-    covered int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
+    taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
     candidates refcursor;
     candidate record;
     moment record;
@@ -77,15 +77,16 @@ begin
         loop
             fetch candidates into candidate;
             exit when not found;
-            ends_here := candidate.score < min_score or moments_left = 0 or peaks_left = 0;
+            ends_here := candidate.score < min_score;
             exit when ends_here;
-            continue when covered @> (candidate.video_id << 32 | candidate.frame_index);
+            continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
             select * into moment
             from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, candidate.score, background,
-                                    min_score, gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to);
-            -- A run that swallows a better moment is the slope of that moment, not another one.
-            if not covered && int8range(candidate.video_id << 32 | moment.first_frame,
-                                        candidate.video_id << 32 | moment.last_frame, '[]') then
+                                    min_score, gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to,
+                                    taken);
+            taken := taken + int8multirange(moment.covered);
+            peaks_left := peaks_left - 1;
+            if not moment.is_slope then
                 video_id := candidate.video_id;
                 start_seconds := moment.start_seconds;
                 last_seconds := moment.last_seconds;
@@ -95,12 +96,11 @@ begin
                 return next;
                 moments_left := moments_left - 1;
             end if;
-            covered := covered + int8multirange(int8range(candidate.video_id << 32 | moment.first_covered,
-                                                          candidate.video_id << 32 | moment.last_covered, '[]'));
-            peaks_left := peaks_left - 1;
+            ends_here := moments_left = 0 or peaks_left = 0;
+            exit when ends_here;
         end loop;
         close candidates;
-        exit when ends_here or moments_left = 0;
+        exit when ends_here;
     end loop;
 end;
 $$;
