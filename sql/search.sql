@@ -44,7 +44,8 @@ comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an e
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
 -- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the index
 -- gives at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
--- moment asked for (100 more for good measure).
+-- moment asked for (100 more for good measure). The index hands patches over roughly in order, so the search goes on
+-- until patience patches in a row were no better than what it has.
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, use_index boolean
@@ -60,13 +61,13 @@ as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 20000;
+    patience integer;
     peaks_left integer := 10 * max_moments + 100;
-    moments_left integer := max_moments;
+    scores real[] := '{}';  -- of the max_moments best moments so far, best first
     taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
     candidates refcursor;
     candidate record;
     moment record;
-    ends_here boolean := false;
 begin
     foreach use_index in array case when use_index then '{true,false}'::boolean[] else '{false}' end loop
         candidates := case
@@ -74,11 +75,14 @@ begin
                                                    recorded_from, recorded_to, max_candidates)
             else vsdb.open_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
         end;
+        patience := case when use_index then 400 else 1 end;
         loop
             fetch candidates into candidate;
-            exit when not found;
-            ends_here := candidate.score < min_score;
-            exit when ends_here;
+            exit when not found or patience = 0 or peaks_left = 0;
+            if candidate.score < min_score or candidate.score <= scores[max_moments] then
+                patience := patience - 1;
+                continue;
+            end if;
             continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
             select * into moment
             from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, candidate.score, background,
@@ -86,27 +90,24 @@ begin
                                     taken);
             taken := taken + int8multirange(moment.covered);
             peaks_left := peaks_left - 1;
-            if not moment.is_slope then
-                video_id := candidate.video_id;
-                start_seconds := moment.start_seconds;
-                last_seconds := moment.last_seconds;
-                best_seconds := moment.best_seconds;
-                score := moment.score;
-                best_frame := moment.best_frame;
-                return next;
-                moments_left := moments_left - 1;
-            end if;
-            ends_here := moments_left = 0 or peaks_left = 0;
-            exit when ends_here;
+            continue when moment.is_slope;
+            scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
+            video_id := candidate.video_id;
+            start_seconds := moment.start_seconds;
+            last_seconds := moment.last_seconds;
+            best_seconds := moment.best_seconds;
+            score := moment.score;
+            best_frame := moment.best_frame;
+            return next;
         end loop;
         close candidates;
-        exit when ends_here;
+        exit when patience = 0 or peaks_left = 0 or cardinality(scores) = max_moments;
     end loop;
 end;
 $$;
 comment on function vsdb.find_moments(
     halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, boolean
-) is 'Internal. Up to max_moments moments, best first as far as the scan knows. background and scores are 100 x cosine; times in seconds.';
+) is 'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
 create or replace function vsdb.search_embedding(
     query halfvec,
@@ -119,7 +120,8 @@ create or replace function vsdb.search_embedding(
     exact boolean default false,
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
-    recorded_to timestamptz default null
+    recorded_to timestamptz default null,
+    min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
     x integer, y integer, width integer, height integer, video_id bigint, z real
@@ -130,11 +132,19 @@ begin atomic
         select vsdb.unit_query(query) as embedding,
                vsdb.check_search(max_moments, gap_seconds)
     ),
+    -- ground: where moments start to stand out. If most of the database matches, the prompt's own mean is too high.
     ground as materialized (
-        select coalesce(vsdb.background_score(q.embedding), 0) as score from question q
+        select s.mean, s.deviation, least(s.mean, b.neutral_score) as score,
+               b.peak_mean, b.peak_deviation, b.height_mean, b.height_deviation
+        from question q
+        cross join vsdb.score_sample(q.embedding) s
+        left join vsdb.background b on true
     ),
     found as (
-        select m.*
+        -- z: how unlike a neutral prompt, once by the score itself and once by its height above the prompt's own scores.
+        select m.*,
+               (((m.score - g.peak_mean) / g.peak_deviation
+                 + ((m.score - g.mean) / nullif(g.deviation, 0) - g.height_mean) / g.height_deviation) / 2)::real as z
         from question q,
              ground g,
              vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
@@ -150,7 +160,7 @@ begin atomic
            f.score,
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
            f.video_id,
-           null::real
+           f.z
     from found f
     join vsdb.videos v on v.video_id = f.video_id
     cross join question q
@@ -161,11 +171,13 @@ begin atomic
         order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
         limit 1
     ) best
-    order by 1;
+    where min_z is null or f.z is null or f.z >= min_z
+    order by 1
+    limit max_moments;
 end;
 comment on function vsdb.search_embedding(
-    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
-) is 'Moments that answer a query embedding, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';
+    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
+) is 'Moments that answer a query embedding, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
 
 create or replace function vsdb.search(
     prompt text,
@@ -178,7 +190,8 @@ create or replace function vsdb.search(
     exact boolean default false,
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
-    recorded_to timestamptz default null
+    recorded_to timestamptz default null,
+    min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
     x integer, y integer, width integer, height integer, video_id bigint, z real
@@ -186,8 +199,8 @@ create or replace function vsdb.search(
 language sql stable
 begin atomic
     select * from vsdb.search_embedding(vsdb.embed(prompt), max_moments, min_score, gap_seconds, video_like,
-                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to);
+                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z);
 end;
 comment on function vsdb.search(
-    text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
-) is 'Moments that answer a prompt, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';
+    text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
+) is 'Moments that answer a prompt, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
