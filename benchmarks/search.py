@@ -84,7 +84,7 @@ def draw_video(rng: np.random.Generator, world: World, num_frames: int) -> Array
         first, length = int(rng.integers(num_frames)), int(rng.integers(3, 31))
         corner, patches = int(rng.integers(PATCHES_A_FRAME)), int(rng.integers(1, 5))
         thing = world.objects[rng.choice(NUM_OBJECTS, p=world.popularity)]
-        strength = 0.3 + 0.3 * float(rng.random())
+        strength = 0.4 + 0.4 * float(rng.random())
         vectors[first : first + length, corner : corner + patches] += strength * thing
     return unit(vectors)
 
@@ -93,7 +93,7 @@ def draw_queries(rng: np.random.Generator, world: World, number: int) -> Array:
     """Text-like embeddings: an object, some of what all pictures share, and a direction of their own."""
     things = world.objects[rng.choice(NUM_OBJECTS, number, p=world.popularity)]
     noise = unit(rng.standard_normal((number, EMBEDDING_DIM), dtype=np.float32))
-    return unit(0.5 * things + 0.2 * world.common + 0.8 * noise)
+    return unit(0.4 * things + 0.2 * world.common + 0.9 * noise)
 
 
 def copy_rows(video_id: int, embeddings: Array) -> bytes:
@@ -203,14 +203,14 @@ def fill(connection: Connection, rng: np.random.Generator, world: World, num_pat
     connection.execute("analyze vsdb.videos")
     connection.execute("set maintenance_work_mem = '3GB'")
     seconds = milliseconds(lambda: connection.execute("select vsdb.build_index(min_patches => 0)")) / 1e3
-    connection.execute(f"comment on index vsdb.patches_embedding_hnsw is '{seconds:.1f}'")
+    connection.execute(f"comment on index vsdb.patch_runs_embedding_hnsw is '{seconds:.1f}'")
 
 
 def size_figures(connection: Connection) -> dict[str, object]:
     """Build time and size of the HNSW index, size of the table."""
     row = connection.execute(
-        "select obj_description('vsdb.patches_embedding_hnsw'::regclass)::float8,"
-        " round(pg_relation_size('vsdb.patches_embedding_hnsw') / 2 ^ 20)::int,"
+        "select obj_description('vsdb.patch_runs_embedding_hnsw'::regclass)::float8,"
+        " round(pg_relation_size('vsdb.patch_runs_embedding_hnsw') / 2 ^ 20)::int,"
         " round(pg_table_size('vsdb.patches') / 2 ^ 20)::int"
     ).fetchone()
     assert row is not None
@@ -254,9 +254,9 @@ def read_embeddings(connection: Connection) -> npt.NDArray[np.float16]:
 
 def is_filled(connection: Connection, num_patches: int) -> bool:
     """Whether an earlier run left this size complete."""
-    if one_value(connection, "select to_regclass('vsdb.patches_embedding_hnsw')") is None:
+    if one_value(connection, "select to_regclass('vsdb.patch_runs_embedding_hnsw')") is None:
         return False
-    described = one_value(connection, "select obj_description('vsdb.patches_embedding_hnsw'::regclass)")
+    described = one_value(connection, "select obj_description('vsdb.patch_runs_embedding_hnsw'::regclass)")
     return described is not None and one_value(connection, "select count(*) from vsdb.patches") == num_patches
 
 

@@ -95,7 +95,7 @@ comment on function vsdb.frame_range(bigint, integer, integer) is
     'Internal. Frames of a video as a range of video_id << 32 | frame_index, so that one multirange holds frames of many videos.';
 
 create or replace function vsdb.moment_around(
-    query halfvec, in_video bigint, peak_frame integer, peak_score real, background real, min_score real,
+    query halfvec, in_video bigint, from_frame integer, to_frame integer, background real, min_score real, floor real,
     gap_seconds float8, from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz,
     taken int8multirange
 ) returns table (
@@ -105,14 +105,16 @@ create or replace function vsdb.moment_around(
 language plpgsql stable parallel safe
 as $$
 declare
-    window_first integer := peak_frame + 1;
-    window_last integer := peak_frame;
+    window_first integer := from_frame;
+    window_last integer := from_frame - 1;
     reach integer := 5;
     starts_here boolean := false;
     ends_here boolean := false;
     frames integer[] := '{}';
     seconds float8[] := '{}';
     scores real[] := '{}';
+    peak_frame integer;
+    peak_score real;
     cut real;
     more record;
     run record;
@@ -135,12 +137,23 @@ begin
         end if;
         if not ends_here then
             select * into more
-            from vsdb.score_frames(query, in_video, window_last + 1, window_last + reach,
+            from vsdb.score_frames(query, in_video, window_last + 1, greatest(window_last, to_frame) + reach,
                                    from_seconds, to_seconds, recorded_from, recorded_to);
-            window_last := window_last + reach;
+            window_last := greatest(window_last, to_frame) + reach;
             frames := frames || more.frames;
             seconds := seconds || more.seconds;
             scores := scores || more.scores;
+        end if;
+        if peak_frame is null then
+            select f.frame_index, f.score into peak_frame, peak_score
+            from unnest(frames, scores) as f (frame_index, score)
+            where f.frame_index between from_frame and to_frame
+              and not taken @> (in_video << 32 | f.frame_index)
+            order by f.score desc, f.frame_index
+            limit 1;
+            if peak_frame is null or peak_score < floor then
+                return;
+            end if;
         end if;
         loop
             -- Full width at half maximum, the background being zero: the cut follows the run's own best score.
@@ -163,5 +176,5 @@ begin
 end;
 $$;
 comment on function vsdb.moment_around(
-    halfvec, bigint, integer, real, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
-) is 'Internal. The moment that holds peak_frame: the run of frames that reach min_score, or half way from background to the best score of the run. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';
+    halfvec, bigint, integer, integer, real, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
+) is 'Internal. The moment that holds the best of the frames from_frame to to_frame that are not taken: the run of frames that reach min_score, or half way from background to the best score of the run; no row where the filters leave none of them or all score below floor. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';

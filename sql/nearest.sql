@@ -3,32 +3,32 @@
 create or replace function vsdb.nearest_by_index(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
 language sql stable parallel safe
 begin atomic
-    -- The level of the ordered scan holds nothing but filters and a limit: a window function, a second sort key
+    -- The level of the ordered scan holds nothing but a filter and a limit: a window function, a second sort key
     -- or a filter on the distance would take the index away.
-    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real
-    from vsdb.patches p
-    where (video_ids is null or p.video_id = any (video_ids))
-      and (from_seconds is null or p.pts_seconds >= from_seconds)
-      and (to_seconds is null or p.pts_seconds <= to_seconds)
-      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
-      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
-    order by p.embedding <#> query
+    select r.video_id, r.first_frame, r.last_frame, (-100 * (r.embedding <#> query))::real
+    from vsdb.patch_runs r
+    where (video_ids is null or r.video_id = any (video_ids))
+      and (from_seconds is null or r.last_seconds >= from_seconds)
+      and (to_seconds is null or r.start_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(r.video_id, r.last_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(r.video_id, r.start_seconds))
+    order by r.embedding <#> query
     limit max_candidates;
 end;
 comment on function vsdb.nearest_by_index(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Patches nearest to the query, best first as far as the HNSW index knows, with their scores (100 x cosine). A null filter is no filter.';
+) is 'Internal. Runs of patches nearest to the query, best first as far as the HNSW index knows, with the scores (100 x cosine) of their means. A null filter is no filter.';
 
 create or replace function vsdb.nearest_by_scan(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
 language sql stable parallel safe
 begin atomic
-    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
+    select p.video_id, p.frame_index, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
     from vsdb.patches p
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)

@@ -44,8 +44,8 @@ comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an e
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
 -- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the index
 -- gives at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
--- moment asked for (100 more for good measure). The index hands patches over roughly in order, so the search goes on
--- until patience patches in a row were no better than what it has.
+-- moment asked for (100 more for good measure). The index hands runs over roughly in order, so the search goes on
+-- until patience of them were no better than what it has.
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, use_index boolean
@@ -62,6 +62,8 @@ as $$
 declare
     max_candidates constant integer := 20000;
     patience integer;
+    slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    floor real;
     peaks_left integer := 10 * max_moments + 100;
     scores real[] := '{}';  -- of the max_moments best moments so far, best first
     taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
@@ -75,19 +77,26 @@ begin
                                                    recorded_from, recorded_to, max_candidates)
             else vsdb.open_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
         end;
-        patience := case when use_index then 400 else 1 end;
+        patience := case when use_index then 100 else 1 end;
+        slack := case when use_index then 0.1 else 0 end;
         loop
             fetch candidates into candidate;
             exit when not found or patience = 0 or peaks_left = 0;
-            if candidate.score < min_score or candidate.score <= scores[max_moments] then
+            floor := coalesce(scores[max_moments], min_score);
+            if candidate.score < floor or candidate.score = scores[max_moments] then
                 patience := patience - 1;
+                continue when patience = 0 or candidate.score < floor - slack * (floor - background);
+            end if;
+            continue when taken @> (candidate.video_id << 32 | (candidate.first_frame + candidate.last_frame) / 2);
+            select * into moment
+            from vsdb.moment_around(query, candidate.video_id, candidate.first_frame, candidate.last_frame,
+                                    background, min_score, floor, gap_seconds, from_seconds, to_seconds,
+                                    recorded_from, recorded_to, taken);
+            if not found then  -- nothing that counts in these frames
+                taken := taken + int8multirange(vsdb.frame_range(
+                    candidate.video_id, candidate.first_frame, candidate.last_frame));
                 continue;
             end if;
-            continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
-            select * into moment
-            from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, candidate.score, background,
-                                    min_score, gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to,
-                                    taken);
             taken := taken + int8multirange(moment.covered);
             peaks_left := peaks_left - 1;
             continue when moment.is_slope;

@@ -47,3 +47,65 @@ from unnest(array[
     'a treadmill', 'a trumpet', 'a typewriter', 'a unicycle', 'a vineyard', 'a volcano', 'a walrus', 'a wedding cake',
     'a wheelbarrow', 'a windmill', 'a wine glass', 'a wolf', 'a wrestling ring', 'a zebra'
 ]) as thing;
+
+-- Neighbouring seconds of a video are near-duplicates, and an HNSW graph over near-duplicates is badly connected:
+-- it is slow, large, and misses most of what a text asks for. So the graph is built on runs of patches.
+create table vsdb.patch_runs (
+    video_id       bigint not null references vsdb.videos on delete cascade,
+    first_frame    integer not null check (first_frame >= 0),
+    last_frame     integer not null,
+    start_seconds  double precision not null,
+    last_seconds   double precision not null,
+    patch_index    smallint not null check (patch_index >= 0),
+    embedding      halfvec(640) not null,
+    primary key (video_id, first_frame, patch_index),
+    check (last_frame >= first_frame and last_seconds >= start_seconds)
+);
+alter table vsdb.patch_runs alter column embedding set storage plain;
+comment on table vsdb.patch_runs is 'One row for the consecutive frames, 8 at most, in which a patch hardly changes; what the HNSW index is built on. Kept by a trigger on vsdb.patches.';
+comment on column vsdb.patch_runs.video_id is 'The video.';
+comment on column vsdb.patch_runs.first_frame is 'First frame of the run.';
+comment on column vsdb.patch_runs.last_frame is 'Last frame of the run.';
+comment on column vsdb.patch_runs.start_seconds is 'Time of the first frame, in seconds from the start of the video.';
+comment on column vsdb.patch_runs.last_seconds is 'Time of the last frame, in seconds from the start of the video.';
+comment on column vsdb.patch_runs.patch_index is 'The patch, as in vsdb.patches.';
+comment on column vsdb.patch_runs.embedding is 'Mean of the run''s embeddings, brought to length 1.';
+
+create function vsdb.add_patch_runs() returns trigger
+language plpgsql
+set search_path from current
+as $$
+begin
+    insert into vsdb.patch_runs (video_id, first_frame, last_frame, start_seconds, last_seconds, patch_index, embedding)
+    -- changes: a patch that differs from the one before it starts a run.
+    with changes as (
+        select f.video_id, f.patch_index, f.frame_index, f.pts_seconds, f.embedding,
+               coalesce(-(f.embedding <#> lag(f.embedding) over track) < 0.9
+                        or f.frame_index - lag(f.frame_index) over track > 1, true) as is_change
+        from fresh f
+        window track as (partition by f.video_id, f.patch_index order by f.frame_index)
+    ),
+    runs as (
+        select c.*, count(*) filter (where c.is_change) over track as run
+        from changes c
+        window track as (partition by c.video_id, c.patch_index order by c.frame_index)
+    ),
+    -- pieces: no run is longer than 8 frames, so that something brief is not averaged away.
+    pieces as (
+        select r.*,
+               (row_number() over (partition by r.video_id, r.patch_index, r.run order by r.frame_index) - 1) / 8 as piece
+        from runs r
+    )
+    select p.video_id, min(p.frame_index), max(p.frame_index), min(p.pts_seconds), max(p.pts_seconds), p.patch_index,
+           l2_normalize(avg(p.embedding))
+    from pieces p
+    group by p.video_id, p.patch_index, p.run, p.piece
+    on conflict do nothing;
+    return null;
+end;
+$$;
+comment on function vsdb.add_patch_runs() is 'Internal. Trigger: patch runs of the patches that a statement has stored.';
+
+create trigger add_patch_runs after insert on vsdb.patches
+referencing new table as fresh
+for each statement execute function vsdb.add_patch_runs();

@@ -139,7 +139,8 @@ def add_random_videos(
     register_vector(connection)
     for number, video in enumerate(vectors):
         video_id = add_video(connection, f"/random/{number:03}.mp4", scores([0] * num_frames))
-        connection.execute("delete from vsdb.patches where video_id = %s", (video_id,))
+        for table in ("patches", "patch_runs"):
+            connection.execute(f"delete from vsdb.{table} where video_id = %s", (video_id,))
         connection.execute(
             "update vsdb.videos set num_patches = %s where video_id = %s",
             (num_frames * num_patches, video_id),
@@ -151,5 +152,5 @@ def add_random_videos(
                     row = (video_id, float(frame_index), frame_index, patch_index, 0, 0, 180, 180)
                     copy.write_row((*row, HalfVector(embedding)))
     connection.execute("select vsdb.build_index(min_patches => 0)")
-    connection.execute("analyze vsdb.patches")
+    connection.execute("analyze vsdb.patches, vsdb.patch_runs")
     return vectors
