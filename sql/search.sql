@@ -42,13 +42,13 @@ $$;
 comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an error for arguments of a search that make no sense.';
 
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
--- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the index
--- gives at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
--- moment asked for (100 more for good measure). The index hands runs over roughly in order, so the search goes on
+-- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the runs
+-- or their index give at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
+-- moment asked for (100 more for good measure). Runs come roughly in the order of their best patches, so the search goes on
 -- until patience of them were no better than what it has.
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
-    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, use_index boolean
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, scan text
 ) returns table (
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
@@ -64,6 +64,7 @@ declare
     patience integer;
     slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
+    num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
     scores real[] := '{}';  -- of the max_moments best moments so far, best first
     taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
@@ -71,17 +72,21 @@ declare
     candidate record;
     moment record;
 begin
-    foreach use_index in array case when use_index then '{true,false}'::boolean[] else '{false}' end loop
-        candidates := case
-            when use_index then vsdb.open_by_index(query, video_ids, from_seconds, to_seconds,
-                                                   recorded_from, recorded_to, max_candidates)
-            else vsdb.open_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
+    -- What a coarse scan leaves open, the exact one settles.
+    foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
+        candidates := case scan
+            when 'index' then vsdb.open_index(query, video_ids, from_seconds, to_seconds,
+                                              recorded_from, recorded_to, max_candidates)
+            when 'runs' then vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
+                                            recorded_from, recorded_to, max_candidates)
+            else vsdb.open_frames(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
         end;
-        patience := case when use_index then 100 else 1 end;
-        slack := case when use_index then 0.1 else 0 end;
+        patience := case when scan = 'patches' then 1 else 100 end;
+        slack := case when scan = 'patches' then 0 else 0.1 end;
         loop
             fetch candidates into candidate;
             exit when not found or patience = 0 or peaks_left = 0;
+            num_candidates := num_candidates + 1;
             floor := coalesce(scores[max_moments], min_score);
             if candidate.score < floor or candidate.score = scores[max_moments] then
                 patience := patience - 1;
@@ -112,10 +117,11 @@ begin
         close candidates;
         exit when patience = 0 or peaks_left = 0 or cardinality(scores) = max_moments;
     end loop;
+    perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;
 comment on function vsdb.find_moments(
-    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, boolean
+    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, text
 ) is 'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
 create or replace function vsdb.search_embedding(
@@ -158,7 +164,7 @@ begin atomic
              ground g,
              vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
              vsdb.find_moments(q.embedding, g.score, max_moments, min_score::real, gap_seconds, c.chosen_ids,
-                               from_seconds, to_seconds, recorded_from, recorded_to, c.use_index) m
+                               from_seconds, to_seconds, recorded_from, recorded_to, c.scan) m
     )
     -- A moment lasts until the next sample would have come, or the video ends.
     select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,

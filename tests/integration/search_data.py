@@ -154,3 +154,8 @@ def add_random_videos(
     connection.execute("select vsdb.build_index(min_patches => 0)")
     connection.execute("analyze vsdb.patches, vsdb.patch_runs")
     return vectors
+
+
+def pretend_size(connection: psycopg.Connection[Any], num_patches: int) -> None:
+    """Say of every video that it holds so many patches, so that the search picks the scan of that size."""
+    connection.execute("update vsdb.videos set num_patches = %s", (num_patches,))
