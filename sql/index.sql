@@ -5,7 +5,30 @@ language sql stable parallel safe
 begin atomic
     select exists (
         select from pg_index i
-        where i.indexrelid = to_regclass('vsdb.patches_embedding_hnsw') and i.indisvalid
+        where i.indexrelid = to_regclass('vsdb.patch_runs_embedding_hnsw') and i.indisvalid
     );
 end;
-comment on function vsdb.has_index() is 'Internal. Whether vsdb.patches has its HNSW index.';
+comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its HNSW index.';
+
+create or replace function vsdb.build_index(
+    min_patches bigint default 400000, m integer default 16, ef_construction integer default 200
+)
+returns boolean
+language plpgsql volatile
+set search_path from current
+as $$
+begin
+    if vsdb.has_index() then
+        return false;
+    end if;
+    if (select coalesce(sum(num_patches), 0) from vsdb.videos) < min_patches then
+        return false;
+    end if;
+    drop index if exists vsdb.patch_runs_embedding_hnsw;  -- one that a cut-off build left behind is not valid
+    execute format('create index patch_runs_embedding_hnsw on vsdb.patch_runs using hnsw (embedding halfvec_ip_ops)'
+                   ' with (m = %s, ef_construction = %s)', m, ef_construction);
+    return true;
+end;
+$$;
+comment on function vsdb.build_index(bigint, integer, integer) is
+    'Builds the HNSW index if the database holds min_patches or more and has none, and says whether it did. Raise maintenance_work_mem (about 300 bytes a patch) and max_parallel_maintenance_workers before a large build. Only the owner of the tables may call it.';

@@ -1,34 +1,55 @@
 -- From a patch that answers a prompt to the stretch of its video that does. Re-applied at every migrate.
 
-create or replace function vsdb.run_around(
-    query halfvec, in_video bigint, peak_frame integer, reach integer, cut real, gap_seconds float8,
-    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
-) returns table (
-    start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
-    first_frame integer, last_frame integer, first_covered integer, last_covered integer, is_whole boolean
-)
+create or replace function vsdb.wall_clock(in_video bigint, pts_seconds float8) returns timestamptz
 language sql stable parallel safe
 begin atomic
-    -- frames: the best score of each frame that counts, in the window of reach frames either side of the peak.
-    with frames as materialized (
+    select v.recorded_at + make_interval(secs => pts_seconds) from vsdb.videos v where v.video_id = in_video;
+end;
+comment on function vsdb.wall_clock(bigint, float8) is
+    'When a frame was recorded: recorded_at of its video and pts_seconds (seconds) after; null if that is not known.';
+
+create or replace function vsdb.score_frames(
+    query halfvec, in_video bigint, first_frame integer, last_frame integer,
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
+) returns table (frames integer[], seconds float8[], scores real[])
+language sql stable parallel safe
+begin atomic
+    with scored as (
         select p.frame_index,
                min(p.pts_seconds) as pts_seconds,
-               max((-100 * (p.embedding <#> query))::real) as score
+               (-100 * min(p.embedding <#> query))::real as score
         from vsdb.patches p
         where p.video_id = in_video
-          and p.frame_index between peak_frame - reach and peak_frame + reach
+          and p.frame_index between first_frame and last_frame
           and (from_seconds is null or p.pts_seconds >= from_seconds)
           and (to_seconds is null or p.pts_seconds <= to_seconds)
-          and (recorded_from is null or recorded_from <= (
-                  select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = in_video))
-          and (recorded_to is null or recorded_to >= (
-                  select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = in_video))
+          and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+          and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
         group by p.frame_index
-    ),
+    )
+    select coalesce(array_agg(s.frame_index order by s.frame_index), '{}'),
+           coalesce(array_agg(s.pts_seconds order by s.frame_index), '{}'),
+           coalesce(array_agg(s.score order by s.frame_index), '{}')
+    from scored s;
+end;
+comment on function vsdb.score_frames(
+    halfvec, bigint, integer, integer, float8, float8, timestamptz, timestamptz
+) is 'Internal. The frames first_frame to last_frame of a video that the filters leave, in order: their numbers, times in seconds, and the scores (100 x cosine) of their best patches.';
+
+create or replace function vsdb.run_around(
+    peak_frame integer, frames integer[], seconds float8[], scores real[], cut real, gap_seconds float8
+) returns table (
+    start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
+    first_frame integer, last_frame integer, first_covered integer, last_covered integer,
+    margin_before float8, margin_after float8
+)
+language sql immutable parallel safe
+begin atomic
     -- hits: the frames that reach the cut, each with the hit before it.
-    hits as (
-        select f.*, lag(f.pts_seconds) over (order by f.frame_index) as previous_seconds
-        from frames f
+    with hits as (
+        select f.frame_index, f.pts_seconds, f.score,
+               lag(f.pts_seconds) over (order by f.frame_index) as previous_seconds
+        from unnest(frames, seconds, scores) as f (frame_index, pts_seconds, score)
         where f.score >= cut
     ),
     -- runs: hits closer than gap_seconds carry the same number.
@@ -41,43 +62,61 @@ begin atomic
     run as (
         select min(r.pts_seconds) as start_seconds,
                max(r.pts_seconds) as last_seconds,
-               min(r.frame_index) as first_frame,
-               max(r.frame_index) as last_frame,
+               (array_agg(r.pts_seconds order by r.score desc, r.frame_index))[1] as best_seconds,
                max(r.score) as score,
                (array_agg(r.frame_index order by r.score desc, r.frame_index))[1] as best_frame,
-               (array_agg(r.pts_seconds order by r.score desc, r.frame_index))[1] as best_seconds
+               min(r.frame_index) as first_frame,
+               max(r.frame_index) as last_frame
         from runs r
         where r.run = (select peak.run from runs peak where peak.frame_index = peak_frame)
     )
-    -- A frame closer than gap_seconds to the run is covered by it. The run is whole when no frame beyond the
-    -- window can belong to it: frames are numbered without holes, so a window that is not full ends for good.
-    select run.start_seconds, run.last_seconds, run.best_seconds, run.score, run.best_frame, run.first_frame, run.last_frame,
-           min(f.frame_index) filter (where f.pts_seconds >= run.start_seconds
-                                         or run.start_seconds - f.pts_seconds < gap_seconds),
-           max(f.frame_index) filter (where f.pts_seconds <= run.last_seconds
-                                         or f.pts_seconds - run.last_seconds < gap_seconds),
-           (min(f.frame_index) > peak_frame - reach or run.start_seconds - min(f.pts_seconds) >= gap_seconds)
-           and (max(f.frame_index) < peak_frame + reach or max(f.pts_seconds) - run.last_seconds >= gap_seconds)
-    from run, frames f
-    group by run.start_seconds, run.last_seconds, run.best_seconds, run.score, run.best_frame,
-             run.first_frame, run.last_frame;
+    -- A frame closer than gap_seconds to the run is covered by it.
+    select run.*, near.first_covered, near.last_covered,
+           run.start_seconds - seconds[1],
+           seconds[cardinality(seconds)] - run.last_seconds
+    from run
+    cross join lateral (
+        select min(f.frame_index) as first_covered, max(f.frame_index) as last_covered
+        from unnest(frames, seconds) as f (frame_index, pts_seconds)
+        where f.frame_index between run.first_frame and run.last_frame
+           or (f.pts_seconds > run.start_seconds - gap_seconds and f.pts_seconds < run.last_seconds + gap_seconds)
+    ) near;
 end;
-comment on function vsdb.run_around(
-    halfvec, bigint, integer, integer, real, float8, float8, float8, timestamptz, timestamptz
-) is 'Internal. The run of hits (frames of score >= cut, neighbours closer than gap_seconds) that holds peak_frame, among the reach frames either side of it; is_whole says that no frame beyond them can belong to it.';
+comment on function vsdb.run_around(integer, integer[], float8[], real[], real, float8) is
+    'Internal. The run of hits (frames of score >= cut, neighbours closer than gap_seconds) that holds peak_frame, among consecutive frames of one video, and the seconds from its first (last) hit to the first (last) of those frames.';
+
+create or replace function vsdb.frame_range(video_id bigint, first_frame integer, last_frame integer)
+returns int8range
+language sql immutable parallel safe
+begin atomic
+    select int8range(video_id << 32 | first_frame, video_id << 32 | last_frame, '[]');
+end;
+comment on function vsdb.frame_range(bigint, integer, integer) is
+    'Internal. Frames of a video as a range of video_id << 32 | frame_index, so that one multirange holds frames of many videos.';
 
 create or replace function vsdb.moment_around(
-    query halfvec, in_video bigint, peak_frame integer, peak_score real, background real, min_score real,
-    gap_seconds float8, from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
+    query halfvec, in_video bigint, from_frame integer, to_frame integer, background real, min_score real, floor real,
+    gap_seconds float8, from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz,
+    taken int8multirange
 ) returns table (
     start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
-    first_frame integer, last_frame integer, first_covered integer, last_covered integer
+    covered int8range, is_slope boolean
 )
 language plpgsql stable parallel safe
 as $$
 declare
-    reach integer := 12;
+    window_first integer := from_frame;
+    window_last integer := from_frame - 1;
+    reach integer := 5;
+    starts_here boolean := false;
+    ends_here boolean := false;
+    frames integer[] := '{}';
+    seconds float8[] := '{}';
+    scores real[] := '{}';
+    peak_frame integer;
+    peak_score real;
     cut real;
+    more record;
     run record;
 begin
     -- A video sampled more rarely than gap_seconds has no frame between neighbours to tell them apart.
@@ -86,23 +125,56 @@ begin
     from vsdb.videos v
     where v.video_id = in_video;
     loop
-        -- Full width at half maximum, the background being zero: the cut follows each moment's own best score.
-        cut := coalesce(min_score, least(peak_score, (peak_score + background) / 2));
-        select * into run
-        from vsdb.run_around(query, in_video, peak_frame, reach, cut, gap_seconds,
-                             from_seconds, to_seconds, recorded_from, recorded_to);
-        if run.score > peak_score then  -- an approximate scan may hand over a neighbour of the peak
-            peak_frame := run.best_frame;
-            peak_score := run.score;
-        else
-            exit when run.is_whole;
-            reach := reach * 4;
+        -- The window grows at the ends where the run may go on; rows once read are not read again.
+        if not starts_here then
+            select * into more
+            from vsdb.score_frames(query, in_video, window_first - reach, window_first - 1,
+                                   from_seconds, to_seconds, recorded_from, recorded_to);
+            window_first := window_first - reach;
+            frames := more.frames || frames;
+            seconds := more.seconds || seconds;
+            scores := more.scores || scores;
         end if;
+        if not ends_here then
+            select * into more
+            from vsdb.score_frames(query, in_video, window_last + 1, greatest(window_last, to_frame) + reach,
+                                   from_seconds, to_seconds, recorded_from, recorded_to);
+            window_last := greatest(window_last, to_frame) + reach;
+            frames := frames || more.frames;
+            seconds := seconds || more.seconds;
+            scores := scores || more.scores;
+        end if;
+        if peak_frame is null then
+            select f.frame_index, f.score into peak_frame, peak_score
+            from unnest(frames, scores) as f (frame_index, score)
+            where f.frame_index between from_frame and to_frame
+              and not taken @> (in_video << 32 | f.frame_index)
+            order by f.score desc, f.frame_index
+            limit 1;
+            if peak_frame is null or peak_score < floor then
+                return;
+            end if;
+        end if;
+        loop
+            -- Full width at half maximum, the background being zero: the cut follows the run's own best score.
+            cut := coalesce(min_score, least(peak_score, (peak_score + background) / 2));
+            select * into run from vsdb.run_around(peak_frame, frames, seconds, scores, cut, gap_seconds);
+            -- A run that reaches a better moment is the slope of that moment, not another one.
+            is_slope := taken && vsdb.frame_range(in_video, run.first_frame, run.last_frame);
+            exit when is_slope or run.score <= peak_score;
+            peak_frame := run.best_frame;  -- an approximate scan may hand over a neighbour of the peak
+            peak_score := run.score;
+        end loop;
+        -- Frames are numbered without holes: a window that is not full ends for good.
+        starts_here := frames[1] > window_first or run.margin_before >= gap_seconds;
+        ends_here := frames[cardinality(frames)] < window_last or run.margin_after >= gap_seconds;
+        exit when is_slope or (starts_here and ends_here);
+        reach := reach * 2;
     end loop;
     return query select run.start_seconds, run.last_seconds, run.best_seconds, run.score, run.best_frame,
-                        run.first_frame, run.last_frame, run.first_covered, run.last_covered;
+                        vsdb.frame_range(in_video, run.first_covered, run.last_covered), is_slope;
 end;
 $$;
 comment on function vsdb.moment_around(
-    halfvec, bigint, integer, real, real, real, float8, float8, float8, timestamptz, timestamptz
-) is 'Internal. The moment that holds peak_frame: the run of frames that reach min_score, or half way from background to the best score of the run. Times in seconds, scores 100 x cosine.';
+    halfvec, bigint, integer, integer, real, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
+) is 'Internal. The moment that holds the best of the frames from_frame to to_frame that are not taken: the run of frames that reach min_score, or half way from background to the best score of the run; no row where the filters leave none of them or all score below floor. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';

@@ -1,52 +1,48 @@
 -- Patches in the order of their likeness to a query, and which of them a filter leaves. Re-applied at every migrate.
 
-create or replace function vsdb.nearest_by_index(
+create or replace function vsdb.nearest_runs(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
 language sql stable parallel safe
 begin atomic
-    -- The level of the ordered scan holds nothing but filters and a limit: a window function, a second sort key
+    -- The level of the ordered scan holds nothing but a filter and a limit: a window function, a second sort key
     -- or a filter on the distance would take the index away.
-    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real
-    from vsdb.patches p
-    where (video_ids is null or p.video_id = any (video_ids))
-      and (from_seconds is null or p.pts_seconds >= from_seconds)
-      and (to_seconds is null or p.pts_seconds <= to_seconds)
-      and (recorded_from is null or recorded_from <= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
-      and (recorded_to is null or recorded_to >= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
-    order by p.embedding <#> query
+    select r.video_id, r.first_frame, r.last_frame, (-100 * (r.embedding <#> query))::real
+    from vsdb.patch_runs r
+    where (video_ids is null or r.video_id = any (video_ids))
+      and (from_seconds is null or r.last_seconds >= from_seconds)
+      and (to_seconds is null or r.start_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(r.video_id, r.last_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(r.video_id, r.start_seconds))
+    order by r.embedding <#> query
     limit max_candidates;
 end;
-comment on function vsdb.nearest_by_index(
+comment on function vsdb.nearest_runs(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Patches nearest to the query, best first as far as the HNSW index knows, with their scores (100 x cosine). A null filter is no filter.';
+) is 'Internal. Runs of patches nearest to the query, best first, with the scores (100 x cosine) of their means. A null filter is no filter.';
 
-create or replace function vsdb.nearest_by_scan(
+create or replace function vsdb.nearest_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
 language sql stable parallel safe
 begin atomic
-    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
+    select p.video_id, p.frame_index, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
     from vsdb.patches p
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)
       and (to_seconds is null or p.pts_seconds <= to_seconds)
-      and (recorded_from is null or recorded_from <= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
-      and (recorded_to is null or recorded_to >= (
-              select v.recorded_at + make_interval(secs => p.pts_seconds) from vsdb.videos v where v.video_id = p.video_id))
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
     group by p.video_id, p.frame_index
     order by score desc, p.video_id, p.frame_index;
 end;
-comment on function vsdb.nearest_by_scan(
+comment on function vsdb.nearest_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
 ) is 'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key. Reads every patch once.';
 
-create or replace function vsdb.open_by_index(
+create or replace function vsdb.open_index(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
 ) returns refcursor
@@ -61,16 +57,38 @@ declare
     candidates refcursor;
 begin
     open candidates no scroll for
-        select * from vsdb.nearest_by_index(query, video_ids, from_seconds, to_seconds,
+        select * from vsdb.nearest_runs(query, video_ids, from_seconds, to_seconds,
                                             recorded_from, recorded_to, max_candidates);
     return candidates;
 end;
 $$;
-comment on function vsdb.open_by_index(
+comment on function vsdb.open_index(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Cursor over vsdb.nearest_by_index, planned so that the HNSW index is not bypassed.';
+) is 'Internal. Cursor over vsdb.nearest_runs, planned so that the HNSW index is not bypassed.';
 
-create or replace function vsdb.open_by_scan(
+create or replace function vsdb.open_runs(
+    query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
+    recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
+) returns refcursor
+language plpgsql stable
+set enable_indexscan = off  -- the HNSW index; the primary key is still there for a bitmap scan
+set jit = off
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+    candidates refcursor;
+begin
+    open candidates no scroll for
+        select * from vsdb.nearest_runs(query, video_ids, from_seconds, to_seconds,
+                                        recorded_from, recorded_to, max_candidates);
+    return candidates;
+end;
+$$;
+comment on function vsdb.open_runs(
+    halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
+) is 'Internal. Cursor over vsdb.nearest_runs that reads every run and so misses none.';
+
+create or replace function vsdb.open_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz
 ) returns refcursor
@@ -82,18 +100,18 @@ declare
     candidates refcursor;
 begin
     open candidates no scroll for
-        select * from vsdb.nearest_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to);
+        select * from vsdb.nearest_frames(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to);
     return candidates;
 end;
 $$;
-comment on function vsdb.open_by_scan(
+comment on function vsdb.open_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
-) is 'Internal. Cursor over vsdb.nearest_by_scan.';
+) is 'Internal. Cursor over vsdb.nearest_frames.';
 
 create or replace function vsdb.choose_scan(
     video_like text, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, exact boolean
-) returns table (chosen_ids bigint[], use_index boolean)
+) returns table (chosen_ids bigint[], scan text, num_patches float8)
 language sql stable parallel safe
 begin atomic
     with selected as (
@@ -103,20 +121,25 @@ begin atomic
                    (least(to_seconds, v.duration_seconds) - greatest(from_seconds, 0) + v.every_seconds)
                        / nullif(v.duration_seconds, 0), 1))) as num_patches
         from vsdb.videos v
-        where num_nonnulls(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to) > 0
-          and (video_like is null or v.video_path like video_like)
+        where (video_like is null or v.video_path like video_like)
           and (video_ids is null or v.video_id = any (video_ids))
           and (recorded_from is null or v.recorded_at + make_interval(secs => v.duration_seconds) >= recorded_from)
           and (recorded_to is null or v.recorded_at <= recorded_to)
+    ),
+    total as (
+        select array_agg(s.video_id order by s.video_id) as video_ids, coalesce(sum(s.num_patches), 0) as num_patches
+        from selected s
     )
-    select case when num_nonnulls(video_like, video_ids, recorded_from, recorded_to) > 0
-                then coalesce(array_agg(s.video_id order by s.video_id), '{}') end,
-           not exact
-           and vsdb.has_index()
-           and (num_nonnulls(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to) = 0
-                or sum(s.num_patches) > 100000)
-    from selected s;
+    select case when num_nonnulls(video_like, choose_scan.video_ids, recorded_from, recorded_to) > 0
+                then coalesce(t.video_ids, '{}') end,
+           -- A scan of 20,000 patches takes about as long as the rest of a search. The runs are about a seventh of
+           -- the patches, and a scan of them misses less than the index does, up to where it takes longer.
+           case when exact or t.num_patches <= 20000 then 'patches'
+                when t.num_patches <= 400000 or not vsdb.has_index() then 'runs'
+                else 'index' end,
+           t.num_patches
+    from total t;
 end;
 comment on function vsdb.choose_scan(
     text, bigint[], float8, float8, timestamptz, timestamptz, boolean
-) is 'Internal. The videos that the filters leave (null: all), and whether the HNSW index is worth it: what a filter leaves of 100,000 patches or less is read exactly.';
+) is 'Internal. The videos that the filters leave (null: all), what to scan for candidates (patches: exact; runs: all patch runs; index: their HNSW index), and about how many patches the filters leave.';

@@ -42,12 +42,13 @@ $$;
 comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an error for arguments of a search that make no sense.';
 
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
--- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the index
--- gives at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
--- moment asked for (100 more for good measure).
+-- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the runs
+-- or their index give at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
+-- moment asked for (100 more for good measure). Runs come roughly in the order of their best patches, so the search goes on
+-- until patience of them were no better than what it has.
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
-    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, use_index boolean
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, scan text
 ) returns table (
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
@@ -60,53 +61,68 @@ as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 20000;
+    patience integer;
+    slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    floor real;
+    num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
-    moments_left integer := max_moments;
-    covered int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
+    scores real[] := '{}';  -- of the max_moments best moments so far, best first
+    taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
     candidates refcursor;
     candidate record;
     moment record;
-    ends_here boolean := false;
 begin
-    foreach use_index in array case when use_index then '{true,false}'::boolean[] else '{false}' end loop
-        candidates := case
-            when use_index then vsdb.open_by_index(query, video_ids, from_seconds, to_seconds,
-                                                   recorded_from, recorded_to, max_candidates)
-            else vsdb.open_by_scan(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
+    -- What a coarse scan leaves open, the exact one settles.
+    foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
+        candidates := case scan
+            when 'index' then vsdb.open_index(query, video_ids, from_seconds, to_seconds,
+                                              recorded_from, recorded_to, max_candidates)
+            when 'runs' then vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
+                                            recorded_from, recorded_to, max_candidates)
+            else vsdb.open_frames(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
         end;
+        patience := case when scan = 'patches' then 1 else 100 end;
+        slack := case when scan = 'patches' then 0 else 0.1 end;
         loop
             fetch candidates into candidate;
-            exit when not found;
-            ends_here := candidate.score < min_score or moments_left = 0 or peaks_left = 0;
-            exit when ends_here;
-            continue when covered @> (candidate.video_id << 32 | candidate.frame_index);
-            select * into moment
-            from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, candidate.score, background,
-                                    min_score, gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to);
-            -- A run that swallows a better moment is the slope of that moment, not another one.
-            if not covered && int8range(candidate.video_id << 32 | moment.first_frame,
-                                        candidate.video_id << 32 | moment.last_frame, '[]') then
-                video_id := candidate.video_id;
-                start_seconds := moment.start_seconds;
-                last_seconds := moment.last_seconds;
-                best_seconds := moment.best_seconds;
-                score := moment.score;
-                best_frame := moment.best_frame;
-                return next;
-                moments_left := moments_left - 1;
+            exit when not found or patience = 0 or peaks_left = 0;
+            num_candidates := num_candidates + 1;
+            floor := coalesce(scores[max_moments], min_score);
+            if candidate.score < floor or candidate.score = scores[max_moments] then
+                patience := patience - 1;
+                continue when patience = 0 or candidate.score < floor - slack * (floor - background);
             end if;
-            covered := covered + int8multirange(int8range(candidate.video_id << 32 | moment.first_covered,
-                                                          candidate.video_id << 32 | moment.last_covered, '[]'));
+            continue when taken @> (candidate.video_id << 32 | (candidate.first_frame + candidate.last_frame) / 2);
+            select * into moment
+            from vsdb.moment_around(query, candidate.video_id, candidate.first_frame, candidate.last_frame,
+                                    background, min_score, floor, gap_seconds, from_seconds, to_seconds,
+                                    recorded_from, recorded_to, taken);
+            if not found then  -- nothing that counts in these frames
+                taken := taken + int8multirange(vsdb.frame_range(
+                    candidate.video_id, candidate.first_frame, candidate.last_frame));
+                continue;
+            end if;
+            taken := taken + int8multirange(moment.covered);
             peaks_left := peaks_left - 1;
+            continue when moment.is_slope;
+            scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
+            video_id := candidate.video_id;
+            start_seconds := moment.start_seconds;
+            last_seconds := moment.last_seconds;
+            best_seconds := moment.best_seconds;
+            score := moment.score;
+            best_frame := moment.best_frame;
+            return next;
         end loop;
         close candidates;
-        exit when ends_here or moments_left = 0;
+        exit when patience = 0 or peaks_left = 0 or cardinality(scores) = max_moments;
     end loop;
+    perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;
 comment on function vsdb.find_moments(
-    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, boolean
-) is 'Internal. Up to max_moments moments, best first as far as the scan knows. background and scores are 100 x cosine; times in seconds.';
+    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, text
+) is 'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
 create or replace function vsdb.search_embedding(
     query halfvec,
@@ -119,7 +135,8 @@ create or replace function vsdb.search_embedding(
     exact boolean default false,
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
-    recorded_to timestamptz default null
+    recorded_to timestamptz default null,
+    min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
     x integer, y integer, width integer, height integer, video_id bigint, z real
@@ -130,16 +147,24 @@ begin atomic
         select vsdb.unit_query(query) as embedding,
                vsdb.check_search(max_moments, gap_seconds)
     ),
+    -- ground: where moments start to stand out. If most of the database matches, the prompt's own mean is too high.
     ground as materialized (
-        select coalesce(vsdb.background_score(q.embedding), 0) as score from question q
+        select s.mean, s.deviation, least(s.mean, b.neutral_score) as score,
+               b.peak_mean, b.peak_deviation, b.height_mean, b.height_deviation
+        from question q
+        cross join vsdb.score_sample(q.embedding) s
+        left join vsdb.background b on true
     ),
     found as (
-        select m.*
+        -- z: how unlike a neutral prompt, once by the score itself and once by its height above the prompt's own scores.
+        select m.*,
+               (((m.score - g.peak_mean) / g.peak_deviation
+                 + ((m.score - g.mean) / nullif(g.deviation, 0) - g.height_mean) / g.height_deviation) / 2)::real as z
         from question q,
              ground g,
              vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
              vsdb.find_moments(q.embedding, g.score, max_moments, min_score::real, gap_seconds, c.chosen_ids,
-                               from_seconds, to_seconds, recorded_from, recorded_to, c.use_index) m
+                               from_seconds, to_seconds, recorded_from, recorded_to, c.scan) m
     )
     -- A moment lasts until the next sample would have come, or the video ends.
     select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,
@@ -150,7 +175,7 @@ begin atomic
            f.score,
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
            f.video_id,
-           null::real
+           f.z
     from found f
     join vsdb.videos v on v.video_id = f.video_id
     cross join question q
@@ -161,11 +186,13 @@ begin atomic
         order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
         limit 1
     ) best
-    order by 1;
+    where min_z is null or f.z is null or f.z >= min_z
+    order by 1
+    limit max_moments;
 end;
 comment on function vsdb.search_embedding(
-    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
-) is 'Moments that answer a query embedding, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';
+    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
+) is 'Moments that answer a query embedding, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
 
 create or replace function vsdb.search(
     prompt text,
@@ -178,7 +205,8 @@ create or replace function vsdb.search(
     exact boolean default false,
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
-    recorded_to timestamptz default null
+    recorded_to timestamptz default null,
+    min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
     x integer, y integer, width integer, height integer, video_id bigint, z real
@@ -186,8 +214,8 @@ create or replace function vsdb.search(
 language sql stable
 begin atomic
     select * from vsdb.search_embedding(vsdb.embed(prompt), max_moments, min_score, gap_seconds, video_like,
-                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to);
+                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z);
 end;
 comment on function vsdb.search(
-    text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz
-) is 'Moments that answer a prompt, best first. score is 100 x cosine; times are seconds from the start of the video; the box is in pixels of the frame.';
+    text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
+) is 'Moments that answer a prompt, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';

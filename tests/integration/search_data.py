@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import psycopg
+from pgvector import HalfVector
+from pgvector.psycopg import register_vector
 
 EMBEDDING_DIM = 640
 NOTHING = EMBEDDING_DIM - 1  # the axis that no prompt asks for
@@ -114,3 +117,43 @@ def search(connection: psycopg.Connection[Any], query: str, **arguments: object)
 def spans(moments: Sequence[Moment]) -> list[tuple[str, float, float]]:
     """Path, start and end of each moment, in order of rank."""
     return [(moment.video_path, moment.start_seconds, moment.end_seconds) for moment in moments]
+
+
+def add_random_videos(
+    connection: psycopg.Connection[Any], *, num_videos: int, num_frames: int, num_patches: int, seed: int = 0
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Store videos of slowly changing random embeddings and build the HNSW index.
+
+    Returns:
+        float32, shape (num_videos, num_frames, num_patches, 640), rows of length 1: what was stored.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (num_videos, num_frames, num_patches, EMBEDDING_DIM)
+    steps = rng.standard_normal(shape, dtype=np.float32)
+    vectors = np.cumsum(steps, axis=1) + 3 * rng.standard_normal(
+        (num_videos, 1, 1, EMBEDDING_DIM), dtype=np.float32
+    )
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    register_vector(connection)
+    for number, video in enumerate(vectors):
+        video_id = add_video(connection, f"/random/{number:03}.mp4", scores([0] * num_frames))
+        for table in ("patches", "patch_runs"):
+            connection.execute(f"delete from vsdb.{table} where video_id = %s", (video_id,))
+        connection.execute(
+            "update vsdb.videos set num_patches = %s where video_id = %s",
+            (num_frames * num_patches, video_id),
+        )
+        with connection.cursor().copy("copy vsdb.patches from stdin (format binary)") as copy:
+            copy.set_types(["int8", "float8", "int4", "int2", "int2", "int2", "int2", "int2", "halfvec"])
+            for frame_index, frame in enumerate(video):
+                for patch_index, embedding in enumerate(frame):
+                    row = (video_id, float(frame_index), frame_index, patch_index, 0, 0, 180, 180)
+                    copy.write_row((*row, HalfVector(embedding)))
+    connection.execute("select vsdb.build_index(min_patches => 0)")
+    connection.execute("analyze vsdb.patches, vsdb.patch_runs")
+    return vectors
+
+
+def pretend_size(connection: psycopg.Connection[Any], num_patches: int) -> None:
+    """Say of every video that it holds so many patches, so that the search picks the scan of that size."""
+    connection.execute("update vsdb.videos set num_patches = %s", (num_patches,))

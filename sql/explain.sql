@@ -1,0 +1,88 @@
+-- How a search was done. Re-applied at every migrate.
+
+create or replace function vsdb.explain_embedding(
+    query halfvec,
+    max_moments integer default 6,
+    video_like text default null,
+    from_seconds float8 default null,
+    to_seconds float8 default null,
+    video_ids bigint[] default null
+) returns table (step text, result text, milliseconds float8)
+language plpgsql volatile
+set search_path from current
+as $$
+#variable_conflict use_variable
+declare
+    began timestamptz := clock_timestamp();
+    chosen record;
+    sample record;
+    found jsonb;
+    wanted jsonb;
+    line text;
+begin
+    select * into chosen from vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, null, null, false);
+    return query select 'scan', format('%s, about %s patches in %s videos', chosen.scan, round(chosen.num_patches),
+                                       coalesce(cardinality(chosen.chosen_ids)::text, 'all')), vsdb.since(began);
+
+    began := clock_timestamp();
+    select * into sample from vsdb.score_sample(vsdb.unit_query(query));
+    return query select 'background', format('mean score %s, deviation %s', round(sample.mean::numeric, 2),
+                                             round(sample.deviation::numeric, 2)), vsdb.since(began);
+
+    began := clock_timestamp();
+    select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into found
+    from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
+                               to_seconds => to_seconds, video_ids => video_ids) m;
+    return query select 'moments', coalesce(jsonb_array_length(found), 0)::text, vsdb.since(began);
+    return query select 'candidates', current_setting('vsdb.num_candidates', true), null::float8;
+
+    began := clock_timestamp();
+    select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into wanted
+    from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
+                               to_seconds => to_seconds, video_ids => video_ids, exact => true) m;
+    return query select 'exact moments', coalesce(jsonb_array_length(wanted), 0)::text, vsdb.since(began);
+    return query select 'recall', format('%s of %s', count(*) filter (where found @> jsonb_build_array(w)), count(*)),
+                        null::float8
+    from jsonb_array_elements(wanted) w;
+
+    if chosen.scan = 'index' then
+        perform set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
+        for line in execute 'explain select * from vsdb.nearest_runs($1, $2, $3, $4, null, null, 100)'
+                    using query, chosen.chosen_ids, from_seconds, to_seconds loop
+            return query select 'plan', regexp_replace(line, '\[[^\]]*\]', '[…]'), null::float8;
+        end loop;
+    end if;
+end;
+$$;
+comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[]) is
+    'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), and how many moments of the exact answer it found.';
+
+create or replace function vsdb.since(began timestamptz) returns float8
+language sql volatile parallel safe
+begin atomic
+    select round(extract(epoch from clock_timestamp() - began) * 1000, 3)::float8;
+end;
+comment on function vsdb.since(timestamptz) is 'Internal. Milliseconds from began to now.';
+
+create or replace function vsdb.explain(
+    prompt text,
+    max_moments integer default 6,
+    video_like text default null,
+    from_seconds float8 default null,
+    to_seconds float8 default null,
+    video_ids bigint[] default null
+) returns table (step text, result text, milliseconds float8)
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+    began constant timestamptz := clock_timestamp();
+    embedding constant halfvec := vsdb.embed(prompt);
+begin
+    return query select 'embed', prompt, vsdb.since(began);
+    return query select * from vsdb.explain_embedding(embedding, max_moments, video_like,
+                                                      from_seconds, to_seconds, video_ids);
+end;
+$$;
+comment on function vsdb.explain(text, integer, text, float8, float8, bigint[]) is
+    'How a search for a prompt was done: what vsdb.explain_embedding tells, and the time that embedding the prompt took.';

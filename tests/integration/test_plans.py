@@ -1,0 +1,177 @@
+"""The HNSW index is used where it pays and never silently bypassed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from pgvector import HalfVector
+from search_data import add_random_videos, add_video, axis, pretend_size, scores, search
+
+Connection = psycopg.Connection[Any]
+
+FILTERS = {
+    "plain": "null, null, null, null, null",
+    "some videos": "array[1, 2, 3], null, null, null, null",
+    "one video": "array[2], null, null, null, null",
+    "time range": "null, 10, 20, null, null",
+    "recorded": "null, null, null, '2026-01-01', '2027-01-01'",
+    "everything": "array[1, 2], 5, 90, '2026-01-01', '2027-01-01'",
+}
+
+
+def plan(connection: Connection, opener: str, statement: str) -> str:
+    """The plan of a statement under the settings that the function opener carries."""
+    row = connection.execute("select proconfig from pg_proc where proname = %s", (opener,)).fetchone()
+    assert row is not None
+    with connection.transaction(force_rollback=True):
+        for setting in row[0]:
+            name, _, value = setting.partition("=")
+            connection.execute("select set_config(%s, %s, true)", (name, value))
+        lines = connection.execute(f"explain {statement}".encode(), (axis(0),)).fetchall()
+    return "\n".join(line for (line,) in lines)
+
+
+def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection) -> None:
+    for num_frames in (50, 400):
+        connection.execute("truncate vsdb.videos, vsdb.patches, vsdb.patch_runs restart identity")
+        connection.execute("drop index if exists vsdb.patch_runs_embedding_hnsw")
+        add_random_videos(connection, num_videos=4, num_frames=num_frames, num_patches=4)
+        for name, filters in FILTERS.items():
+            for limit in (1, 100, 20000):
+                statement = f"select * from vsdb.nearest_runs(%s, {filters}, {limit})"
+                text = plan(connection, "open_index", statement)
+                assert "Index Scan using patch_runs_embedding_hnsw" in text, (num_frames, name, limit, text)
+                assert "Sort" not in text, (num_frames, name, limit, text)
+
+
+def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
+    statement = "select * from vsdb.nearest_frames(%s, array[2], null, null, null, null)"
+    text = plan(connection, "open_frames", statement)
+    assert "patches_pkey" in text
+    assert "Seq Scan on patches" not in text
+
+
+def test_run_scan_passes_the_index_by(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
+    for filters in FILTERS.values():
+        text = plan(connection, "open_runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
+        assert "hnsw" not in text
+
+
+def scans(connection: Connection) -> int:
+    """How often the HNSW index was scanned so far."""
+    connection.execute("select pg_stat_force_next_flush()")
+    connection.execute("select 1")
+    row = connection.execute(
+        "select idx_scan from pg_stat_user_indexes where indexrelname = 'patch_runs_embedding_hnsw'"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def chosen(connection: Connection, arguments: str) -> str:
+    """The scan that a search with these filters would use."""
+    row = connection.execute(f"select scan from vsdb.choose_scan({arguments})".encode()).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=4, num_frames=50, num_patches=1)
+    plain = "null, null, null, null, null, null, false"
+    assert chosen(connection, plain) == "patches"
+    pretend_size(connection, 50_000)
+    assert chosen(connection, plain) == "runs"
+    pretend_size(connection, 500_000)
+    assert chosen(connection, plain) == "index"
+    assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
+    assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
+    assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "runs"
+    assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
+    connection.execute("drop index vsdb.patch_runs_embedding_hnsw")
+    assert chosen(connection, plain) == "runs"
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"max_moments": 50}, {"video_like": "/random/%"}, {"from_seconds": 3}]
+)
+def test_search_scans_the_index_where_it_pays(connection: Connection, arguments: dict[str, object]) -> None:
+    add_random_videos(connection, num_videos=4, num_frames=50, num_patches=4)
+    pretend_size(connection, 10_000_000)
+    before = scans(connection)
+    search(connection, axis(0), **arguments)
+    assert scans(connection) == before + 1
+    search(connection, axis(0), exact=True, **arguments)
+    assert scans(connection) == before + 1
+    pretend_size(connection, 20_000)
+    search(connection, axis(0), **arguments)
+    assert scans(connection) == before + 1
+
+
+@pytest.mark.parametrize("num_patches", [50_000, 10_000_000], ids=["runs", "index"])
+def test_coarse_scans_find_the_best_moment_and_most_others(connection: Connection, num_patches: int) -> None:
+    vectors = add_random_videos(connection, num_videos=6, num_frames=100, num_patches=4)
+    pretend_size(connection, num_patches)
+    recalls = []
+    for video, frame in [(0, 10), (1, 50), (2, 99), (3, 0), (4, 70), (5, 30)]:
+        query = str(HalfVector(vectors[video, frame, 1]).to_list())
+        exact = search(connection, query, exact=True)
+        found = search(connection, query)
+        assert exact[0].best_seconds == frame
+        assert found[0] == exact[0]
+        recalls.append(len(set(exact) & set(found)) / len(exact))
+    assert np.mean(recalls) >= 0.7  # all but the first are chance likenesses of random walks
+
+
+@pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])
+def test_filters_lose_nothing_whatever_the_scan(connection: Connection, num_patches: int) -> None:
+    for number in range(20):
+        values = [0.0] * 30
+        values[number] = 70.0 - number
+        add_video(
+            connection,
+            f"/{number:02}.mp4",
+            scores(values),
+            recorded_at=f"2026-05-{number + 1:02} 10:00:00+00",
+        )
+    connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, num_patches)
+    for filters in (
+        {"video_like": "/17%"},
+        {"video_ids": [4, 18]},
+        {"from_seconds": 12, "to_seconds": 15},
+        {"recorded_from": "2026-05-09 10:00:00+00", "recorded_to": "2026-05-10 10:00:20+00"},
+        {"video_like": "/1%", "from_seconds": 14.5, "max_moments": 3},
+    ):
+        found = search(connection, axis(0), min_score=30, **filters)
+        assert found == search(connection, axis(0), min_score=30, exact=True, **filters)
+        assert found
+
+
+@pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])
+def test_one_huge_moment_does_not_hide_the_others(connection: Connection, num_patches: int) -> None:
+    add_video(connection, "/long.mp4", scores([90] * 2600), num_patches=1)
+    for number in range(3):
+        add_video(connection, f"/{number}.mp4", scores([0] * 10 + [60 - number] + [0] * 10))
+    connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, num_patches)
+    found = search(connection, axis(0), max_moments=4)
+    assert [moment.video_path for moment in found] == ["/long.mp4", "/0.mp4", "/1.mp4", "/2.mp4"]
+    assert (found[0].start_seconds, found[0].end_seconds) == (0, 2600)
+
+
+def test_build_index_waits_for_a_size_that_pays(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 50, 0]))
+
+    def build(arguments: str) -> bool:
+        row = connection.execute(f"select vsdb.build_index({arguments})".encode()).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+    assert not build("")
+    assert build("min_patches => 3")
+    assert not build("min_patches => 3")

@@ -1,0 +1,129 @@
+"""More ways to ask, what explain tells, and the honest "no match"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from pgvector import HalfVector
+from search_data import add_random_videos, add_video, axis, pretend_size, scores, search
+
+Connection = psycopg.Connection[Any]
+
+
+def test_without_turns_away_from_what_is_not_wanted(connection: Connection) -> None:
+    both = {0: 0.7, 1: 0.6}
+    add_video(connection, "/both.mp4", [{}, both, {}])
+    add_video(connection, "/one.mp4", [{}, {0: 0.6}, {}])
+    assert [m.video_path for m in search(connection, axis(0), max_moments=2)] == ["/both.mp4", "/one.mp4"]
+    row = connection.execute("select vsdb.without(%s, %s)::text", (axis(0), axis(1))).fetchone()
+    assert row is not None
+    assert [m.video_path for m in search(connection, row[0], max_moments=2)] == ["/one.mp4", "/both.mp4"]
+
+
+def then(connection: Connection, within: float) -> list[tuple[Any, ...]]:
+    """Path, start, end and time of the second event."""
+    return connection.execute(
+        "select video_path, start_seconds, end_seconds, next_seconds from vsdb.search_then(%s, %s, %s)"
+        " where next_score > 50",
+        (axis(0), axis(1), within),
+    ).fetchall()
+
+
+def test_then_finds_one_event_after_another(connection: Connection) -> None:
+    first, second, nothing = {0: 0.8}, {1: 0.8}, dict[int, float]()
+    add_video(connection, "/in order.mp4", [nothing, first, first, nothing, nothing, second, nothing])
+    add_video(connection, "/other way.mp4", [nothing, second, nothing, nothing, first, nothing, nothing])
+    add_video(connection, "/first only.mp4", [nothing, first, nothing])
+    assert then(connection, 3) == [("/in order.mp4", 1, 6, 5)]
+    assert then(connection, 1) == []
+
+
+def test_explain_tells_scan_candidates_and_recall(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=4, num_frames=50, num_patches=4)
+    pretend_size(connection, 10_000_000)
+    rows = connection.execute("select * from vsdb.explain_embedding(%s)", (axis(0),)).fetchall()
+    results = {step: result for step, result, _ in rows if step != "plan"}
+    assert results["scan"] == "index, about 40000000 patches in all videos"
+    assert results["moments"] == results["exact moments"]
+    assert int(results["candidates"]) > 0
+    assert results["recall"].endswith(f" of {results['exact moments']}")
+    assert any("patch_runs_embedding_hnsw" in result for step, result, _ in rows if step == "plan")
+    assert all(time is None or time > 0 for _, _, time in rows)
+
+
+def test_explain_of_a_filtered_search_is_exact(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 70, 0]))
+    rows = connection.execute(
+        "select step, result from vsdb.explain_embedding(%s, video_like => '/a%%')", (axis(0),)
+    )
+    results = dict(rows.fetchall())
+    assert results["scan"] == "patches, about 3 patches in 1 videos"
+    assert results["recall"] == "1 of 1"
+
+
+@pytest.fixture
+def measured(connection: Connection) -> Connection:
+    """A database whose noise is known and whose neutral prompts were measured against it."""
+    rng = np.random.default_rng(1)
+    noise = [{index: float(rng.normal(0, 0.05)) for index in range(60)} for _ in range(200)]
+    noise[50] = {**noise[50], 3: 0.6}
+    add_video(connection, "/a.mp4", noise)
+    connection.execute("delete from vsdb.neutral_prompts")
+    for index in range(10, 50):
+        connection.execute(
+            "insert into vsdb.neutral_prompts values (%s, %s)", (f"thing {index}", axis(index))
+        )
+    connection.execute("select vsdb.refresh_background()")
+    return connection
+
+
+def z_of(connection: Connection, query: str) -> float:
+    """z of the best moment."""
+    row = connection.execute("select z from vsdb.search_embedding(%s, 1)", (query,)).fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def test_z_is_high_for_what_is_there_and_low_for_what_is_not(measured: Connection) -> None:
+    assert z_of(measured, axis(3)) > 5
+    assert max(z_of(measured, axis(index)) for index in (5, 6, 7, 55)) < 4
+
+
+def test_min_z_refuses_what_is_not_there(measured: Connection) -> None:
+    assert len(search(measured, axis(3), min_z=5)) == 1
+    assert search(measured, axis(5), min_z=5) == []
+
+
+def test_z_is_null_until_the_background_is_measured(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 70, 0]))
+    row = connection.execute("select z from vsdb.search_embedding(%s, 1, min_z => 3)", (axis(0),)).fetchone()
+    assert row == (None,)
+
+
+def test_background_of_an_empty_database_is_not_measured(connection: Connection) -> None:
+    connection.execute("update vsdb.neutral_prompts set embedding = %s", (axis(1),))
+    assert connection.execute("select vsdb.refresh_background()").fetchone() == (False,)
+
+
+def test_patch_runs_follow_the_patches(connection: Connection) -> None:
+    still, other = {0: 0.9}, {1: 0.9}
+    video_id = add_video(connection, "/a.mp4", [still] * 20 + [other] * 3)
+    rows = connection.execute(
+        "select first_frame, last_frame, start_seconds, last_seconds from vsdb.patch_runs order by 1"
+    ).fetchall()
+    assert rows == [(0, 7, 0, 7), (8, 15, 8, 15), (16, 19, 16, 19), (20, 22, 20, 22)]
+    connection.execute("delete from vsdb.videos where video_id = %s", (video_id,))
+    assert connection.execute("select count(*) from vsdb.patch_runs").fetchone() == (0,)
+
+
+def test_run_embedding_is_the_mean_of_its_patches(connection: Connection) -> None:
+    vectors = add_random_videos(connection, num_videos=1, num_frames=30, num_patches=1)[0, :, 0]
+    for first, last, run in connection.execute(
+        "select first_frame, last_frame, embedding from vsdb.patch_runs"
+    ):
+        mean = vectors[first : last + 1].mean(axis=0)
+        assert isinstance(run, HalfVector)
+        assert float(run.to_numpy().astype(np.float32) @ mean / np.linalg.norm(mean)) > 0.999
