@@ -101,9 +101,7 @@ def repair(source: str) -> str:
         return source
     old = tag.group(0)
     left, top, width, height = _view_box(old)
-    stripped = re.sub(
-        r"\s(width|height|viewBox|preserveAspectRatio)\s*=\s*([\"']).*?\2", "", old, flags=re.DOTALL
-    )
+    stripped = re.sub(r"\s(width|height|viewBox|preserveAspectRatio)\s*=\s*([\"']).*?\2", "", old, flags=re.DOTALL)
     zoom = SIDE / max(width, height)
     size = f'width="{width * zoom:.0f}" height="{height * zoom:.0f}"'
     new = f'<svg viewBox="{left} {top} {width} {height}" {size}{stripped[4:]}'

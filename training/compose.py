@@ -223,9 +223,7 @@ def _contrasting_colours(chance: random.Random) -> tuple[npt.NDArray[np.float32]
             return pair[0], pair[1]
 
 
-def put_sign(
-    canvas: Array, board: Array, chance: random.Random, *, share: float, skew: float = 0.05
-) -> Array:
+def put_sign(canvas: Array, board: Array, chance: random.Random, *, share: float, skew: float = 0.05) -> Array:
     """Return the canvas with a sign on it, `share` of its width wide, slightly turned and in perspective."""
     side = canvas.shape[0]
     height, width = board.shape[:2]
@@ -237,9 +235,7 @@ def put_sign(
     center = np.array([side / 2 + chance.uniform(-limit, limit) for limit in reach])
     angle = math.radians(chance.gauss(0, 4))
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    corners = (
-        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [seen_width / 2, seen_height / 2] @ turn + center
-    )
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [seen_width / 2, seen_height / 2] @ turn + center
     shifts = [[chance.uniform(-1, 1) * skew * seen_height * f for f in (1.2, 1.6)] for _ in range(4)]
     rows, columns = board.shape[:2]
     flat = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)

@@ -76,9 +76,7 @@ class Drawers:
         self._phase = context.Value(ctypes.c_int, 0)
         self._batches: Any = context.Queue(maxsize=2 * num_workers)
         self._workers: list[BaseProcess] = [
-            context.Process(
-                target=draw, args=(config, first_seed + i, self._phase, self._batches), daemon=True
-            )
+            context.Process(target=draw, args=(config, first_seed + i, self._phase, self._batches), daemon=True)
             for i in range(num_workers)
         ]
         self._waiting: Tensors | None = None

@@ -76,9 +76,7 @@ class Evaluation:
         prompts = [photo_of(f"{colour} {concept.display}") for concept, colour in pairs]
         return self._coloured_figures(prompts, pictures, pairs)
 
-    def _coloured_figures(
-        self, prompts: list[str], pictures: list[Array], pairs: list[tuple[Concept, str]]
-    ) -> Figures:
+    def _coloured_figures(self, prompts: list[str], pictures: list[Array], pairs: list[tuple[Concept, str]]) -> Figures:
         scores = self.encoder.embed_prompts(prompts) @ self.encoder.embed_images(pictures).T
         ranks = (scores > scores.diagonal()[:, None]).sum(dim=1)
         hidden = torch.tensor([is_held_out_pair(concept.index, colour) for concept, colour in pairs])
@@ -133,9 +131,7 @@ class Evaluation:
             (f"{where}: AUC, present against absent", f"{auc:.2f}", f"{len(present)}, {len(absent)}"),
         ]
 
-    def _search(
-        self, scene: Scene, hits: dict[str, list[bool]], present: list[float], absent: list[float]
-    ) -> None:
+    def _search(self, scene: Scene, hits: dict[str, list[bool]], present: list[float], absent: list[float]) -> None:
         clip = embed_scene(scene, self.encoder)
         answers = best_answers([thing.prompt for thing in scene.things], clip, self.encoder)
         for thing, (score, seconds) in zip(scene.things, answers, strict=True):
@@ -212,9 +208,7 @@ def measure(evaluation: Evaluation, footage: list[Path]) -> Figures:
 def card(figures: Figures) -> str:
     """Return the model card with the figures in its table."""
     rows = [f"| {what} | {figure} | {count} |" for what, figure, count in figures]
-    return TEMPLATE.read_text().replace(
-        "{figures}", "\n".join(["| measure | figure | of |", "|---|---|---|", *rows])
-    )
+    return TEMPLATE.read_text().replace("{figures}", "\n".join(["| measure | figure | of |", "|---|---|---|", *rows]))
 
 
 def main() -> None:

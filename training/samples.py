@@ -249,9 +249,7 @@ class Sampler:
         entry = self.prepared.entries[index]
         use_title = self.chance.random() < 0.7 or not entry.words
         word = entry.title if use_title else self.chance.choice(entry.words)
-        shown: list[tuple[str | None, frozenset[str]]] = [
-            (None, frozenset(_words_of(entry.title, entry.words)))
-        ]
+        shown: list[tuple[str | None, frozenset[str]]] = [(None, frozenset(_words_of(entry.title, entry.words)))]
         sample = Sample(self._phrase(word), [(None, word)], shown)
         if canvas is not None:
             sample.picture = self._put(canvas, self._jittered(self._picture(index)))

@@ -117,9 +117,7 @@ def with_things(frame: Array, things: list[Thing], second: float) -> Array:
             x = share * (WIDTH + thing.width) - thing.width / 2
             scale = thing.width / thing.picture.shape[1]
             rows, columns = thing.picture.shape[:2]
-            matrix = np.array(
-                [[scale, 0, x - scale * columns / 2], [0, scale, thing.center_y - scale * rows / 2]]
-            )
+            matrix = np.array([[scale, 0, x - scale * columns / 2], [0, scale, thing.center_y - scale * rows / 2]])
             seen = cv2.warpAffine(compose.premultiplied(thing.picture), matrix, (WIDTH, HEIGHT))
             frame = compose.lay_over(frame, np.asarray(seen, np.uint8))
     return frame

@@ -158,9 +158,7 @@ class Training:
         keep = min(self.config["average"], (self.step + 1) / (self.step + 20))
         current = self.model.state_dict()
         floating = [name for name, value in current.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.average[name] for name in floating], [current[name] for name in floating], 1 - keep
-        )
+        torch._foreach_lerp_([self.average[name] for name in floating], [current[name] for name in floating], 1 - keep)
 
     def export(self) -> Path:
         """Write the averaged model as open_clip's state dict."""
