@@ -241,7 +241,7 @@ def measure_arrays(embeddings: npt.NDArray[np.float16], queries: Array) -> dict[
         return (tensor @ torch.from_numpy(query)).topk(60)
 
     return {
-        name: percentiles([milliseconds(lambda query=query: action(query)) for query in queries[:20]])  # type: ignore[misc]
+        name: percentiles([milliseconds(lambda query=query, action=action: action(query)) for query in queries[:20]])  # type: ignore[misc]
         for name, action in (("numpy_ms", with_numpy), ("torch_ms", with_torch))
     }
 
@@ -279,9 +279,7 @@ def measure(connection: Connection, num_patches: int, arguments: argparse.Namesp
 
 def main() -> None:
     """Print one JSON line about the machine, then one a size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dsn", required=True, help="a server where databases may be made")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=200)

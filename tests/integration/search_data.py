@@ -130,9 +130,7 @@ def add_random_videos(
     rng = np.random.default_rng(seed)
     shape = (num_videos, num_frames, num_patches, EMBEDDING_DIM)
     steps = rng.standard_normal(shape, dtype=np.float32)
-    vectors = np.cumsum(steps, axis=1) + 3 * rng.standard_normal(
-        (num_videos, 1, 1, EMBEDDING_DIM), dtype=np.float32
-    )
+    vectors = np.cumsum(steps, axis=1) + 3 * rng.standard_normal((num_videos, 1, 1, EMBEDDING_DIM), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     register_vector(connection)
     for number, video in enumerate(vectors):

@@ -96,9 +96,7 @@ def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> Non
     assert chosen(connection, plain) == "runs"
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"max_moments": 50}, {"video_like": "/random/%"}, {"from_seconds": 3}]
-)
+@pytest.mark.parametrize("arguments", [{}, {"max_moments": 50}, {"video_like": "/random/%"}, {"from_seconds": 3}])
 def test_search_scans_the_index_where_it_pays(connection: Connection, arguments: dict[str, object]) -> None:
     add_random_videos(connection, num_videos=4, num_frames=50, num_patches=4)
     pretend_size(connection, 10_000_000)

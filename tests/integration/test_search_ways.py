@@ -56,9 +56,7 @@ def test_explain_tells_scan_candidates_and_recall(connection: Connection) -> Non
 
 def test_explain_of_a_filtered_search_is_exact(connection: Connection) -> None:
     add_video(connection, "/a.mp4", scores([0, 70, 0]))
-    rows = connection.execute(
-        "select step, result from vsdb.explain_embedding(%s, video_like => '/a%%')", (axis(0),)
-    )
+    rows = connection.execute("select step, result from vsdb.explain_embedding(%s, video_like => '/a%%')", (axis(0),))
     results = dict(rows.fetchall())
     assert results["scan"] == "patches, about 3 patches in 1 videos"
     assert results["recall"] == "1 of 1"
@@ -73,9 +71,7 @@ def measured(connection: Connection) -> Connection:
     add_video(connection, "/a.mp4", noise)
     connection.execute("delete from vsdb.neutral_prompts")
     for index in range(10, 50):
-        connection.execute(
-            "insert into vsdb.neutral_prompts values (%s, %s)", (f"thing {index}", axis(index))
-        )
+        connection.execute("insert into vsdb.neutral_prompts values (%s, %s)", (f"thing {index}", axis(index)))
     connection.execute("select vsdb.refresh_background()")
     return connection
 
@@ -121,9 +117,7 @@ def test_patch_runs_follow_the_patches(connection: Connection) -> None:
 
 def test_run_embedding_is_the_mean_of_its_patches(connection: Connection) -> None:
     vectors = add_random_videos(connection, num_videos=1, num_frames=30, num_patches=1)[0, :, 0]
-    for first, last, run in connection.execute(
-        "select first_frame, last_frame, embedding from vsdb.patch_runs"
-    ):
+    for first, last, run in connection.execute("select first_frame, last_frame, embedding from vsdb.patch_runs"):
         mean = vectors[first : last + 1].mean(axis=0)
         assert isinstance(run, HalfVector)
         assert float(run.to_numpy().astype(np.float32) @ mean / np.linalg.norm(mean)) > 0.999
