@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vsdb import database, search, store
 from vsdb.config import Settings, resolve
 from vsdb.schema import Connection
+from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
 from vsdb.types import IngestResult, Moment, Sampling, Video
 
 if TYPE_CHECKING:
@@ -86,44 +87,40 @@ class Index:
 
     def search(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
-        max_moments: int = 6,
-        min_score: float | None = None,
-        gap_seconds: float = 2.0,
-        video_like: str | None = None,
-        from_seconds: float | None = None,
-        to_seconds: float | None = None,
-        exact: bool = False,
+        image: str | Path | None = None,
+        without: str | None = None,
+        then: str | None = None,
+        within_seconds: float = DEFAULT_WITHIN_SECONDS,
+        **narrowing: Any,
     ) -> list[Moment]:
-        """Find the moments that answer a prompt; the arguments and rows of ``vsdb.search`` in SQL.
+        """Find the moments that answer a prompt or a picture; the rows of ``vsdb.search`` in SQL.
 
         Args:
             prompt: what to look for, in plain words.
-            max_moments: at most so many moments.
-            min_score: patches below this score (100 x cosine similarity) do not count.
-            gap_seconds: frames of one video closer in time than this belong to one moment.
-            video_like: SQL LIKE pattern on the video's path.
-            from_seconds: only frames at or after this time in their video.
-            to_seconds: only frames at or before this time in their video.
-            exact: compare every patch instead of asking the index.
+            image: a picture file to look for instead.
+            without: what the moments should not show, in plain words.
+            then: what must follow in the same video, in plain words.
+            within_seconds: how soon after the end of a moment it must follow.
+            narrowing: the fields of :class:`vsdb.search.Narrowing`: max_moments, min_score, gap_seconds, video_like,
+                from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z.
 
         Returns:
             Moments, best first; an empty list where nothing matches.
 
         Raises:
             DatabaseError: the database holds no video yet.
+            UsageError: arguments that contradict each other.
         """
-        query = search.Query(
-            max_moments=max_moments,
-            min_score=min_score,
-            gap_seconds=gap_seconds,
-            video_like=video_like,
-            from_seconds=from_seconds,
-            to_seconds=to_seconds,
-            exact=exact,
+        question = Question(
+            prompt=prompt,
+            image=Path(image) if image is not None else None,
+            without=without,
+            then=then,
+            within_seconds=within_seconds,
         )
-        return search.search(self.connection, prompt, query)
+        return search.search(self.connection, question, Narrowing(**narrowing))
 
     def videos(self) -> list[Video]:
         """All videos, by path; the rows of ``vsdb.videos_view``."""

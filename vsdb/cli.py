@@ -11,9 +11,10 @@ from typing import Annotated
 import psycopg
 import typer
 
-from vsdb import database, output
+from vsdb import cli_db, cli_query, database, output
 from vsdb.api import Index
-from vsdb.config import DEVICES, TINY, resolve
+from vsdb.cli_options import Dsn, Json, device_name, moment_in_time, positive
+from vsdb.config import TINY, resolve
 from vsdb.errors import UsageError, VsdbError
 from vsdb.types import Sampling
 
@@ -27,35 +28,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The database is --dsn, else VSDB_DSN, else an embedded PostgreSQL under VSDB_HOME.",
 )
-
-Dsn = Annotated[
-    str | None,
-    typer.Option(
-        "--dsn",
-        metavar="DSN",
-        help="PostgreSQL to use (default: VSDB_DSN, else the embedded one). Keep passwords in VSDB_DSN or ~/.pgpass.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _positive(value: float | None) -> float | None:
-    if value is not None and not 0 < value < float("inf"):
-        raise typer.BadParameter(f"{value} is not a number above 0")
-    return value
-
-
-def _not_negative(value: float | None) -> float | None:
-    if value is not None and not 0 <= value < float("inf"):
-        raise typer.BadParameter(f"{value} is not a number of seconds from 0 up")
-    return value
-
-
-def _device(value: str | None) -> str | None:
-    if value is not None and value not in DEVICES:
-        raise typer.BadParameter(f'"{value}" is not one of {", ".join(DEVICES)}')
-    return value
 
 
 @app.command()
@@ -76,11 +48,11 @@ def ingest(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(callback=_device, help="auto, cpu, cuda or mps (default: auto).", show_default=False),
+        typer.Option(callback=device_name, help="auto, cpu, cuda or mps (default: auto).", show_default=False),
     ] = None,
     every: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", callback=_positive, help="Sampling step (default: 1.0).", show_default=False),
+        typer.Option(metavar="SECONDS", callback=positive, help="Sampling step (default: 1.0).", show_default=False),
     ] = None,
     patch_size: Annotated[
         int | None,
@@ -94,6 +66,12 @@ def ingest(
     stride: Annotated[
         int | None,
         typer.Option(min=1, metavar="PIXELS", help="Step between patches (default: half a patch).", show_default=False),
+    ] = None,
+    recorded_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="When the recording began (default: what the file says).", show_default=False
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Embed again what was ingested before.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a video, a line each.")] = False,
@@ -111,7 +89,9 @@ def ingest(
 
     from vsdb.progress import ProgressBar
 
-    sampling = Sampling(every_seconds=every, patch_size=patch_size, stride=stride)
+    sampling = Sampling(
+        every_seconds=every, patch_size=patch_size, stride=stride, recorded_at=moment_in_time(recorded_at)
+    )
     failed = done = 0
     try:
         with (
@@ -133,77 +113,8 @@ def ingest(
         raise typer.Exit(1)
 
 
-@app.command()
-def query(
-    prompt: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
-    dsn: Dsn = None,
-    max_moments: Annotated[int, typer.Option("-n", min=1, metavar="N", help="At most so many moments.")] = 6,
-    min_score: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Only patches with at least this score (100 x cosine).", show_default=False),
-    ] = None,
-    gap: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", callback=_not_negative, help="Hits closer in time than this are one moment."),
-    ] = 2.0,
-    video: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Only videos whose path is LIKE this, such as '%/cam3/%'.",
-            show_default=False,
-        ),
-    ] = None,
-    from_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--from",
-            metavar="SECONDS",
-            callback=_not_negative,
-            help="Only from this time on.",
-            show_default=False,
-        ),
-    ] = None,
-    to_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--to",
-            metavar="SECONDS",
-            callback=_not_negative,
-            help="Only up to this time.",
-            show_default=False,
-        ),
-    ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare every patch, not only what the index finds.")] = False,
-    json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-) -> None:
-    """Find the moments that answer a prompt, best first.
-
-    vsdb query 'a laundromat sign'
-    vsdb query 'a red car' -n 20 --video '%/cam3/%' --json
-    """
-    if json and csv:
-        raise UsageError("--json and --csv exclude each other")
-    with Index(resolve(dsn=dsn)) as index:
-        moments = index.search(
-            prompt,
-            max_moments=max_moments,
-            min_score=min_score,
-            gap_seconds=gap,
-            video_like=video,
-            from_seconds=from_seconds,
-            to_seconds=to_seconds,
-            exact=exact,
-        )
-        if json:
-            print(output.moments_json(prompt, index.model_name, moments))
-        elif csv:
-            print(output.moments_csv(moments))
-        elif moments:
-            print(output.moments_table(moments))
-    if not moments:
-        _say("nothing matches; widen the search (--min-score, --video, --from, --to)")
+app.command()(cli_query.query)
+app.command()(cli_query.explain)
 
 
 @app.command()
@@ -306,8 +217,6 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; errors that vsdb raises on purpose become one line and an exit code."""
-    from vsdb import cli_db
-
     app.add_typer(cli_db.app, name="db")
     for stream in (sys.stdout, sys.stderr):  # file names can be bytes that are no text
         if isinstance(stream, io.TextIOWrapper):

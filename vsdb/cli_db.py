@@ -11,16 +11,12 @@ import typer
 from psycopg import conninfo
 
 from vsdb import database
+from vsdb.cli_options import Dsn
 from vsdb.config import home, resolve
 from vsdb.embedded import READER, EmbeddedServer
 from vsdb.errors import UsageError
 
 app = typer.Typer(help="Start, stop and reach the embedded PostgreSQL.", no_args_is_help=True)
-
-Dsn = Annotated[
-    str | None,
-    typer.Option("--dsn", metavar="DSN", help="Another PostgreSQL than the embedded one.", show_default=False),
-]
 
 
 @app.command()

@@ -84,6 +84,13 @@ class Encoder:
             embeddings: NDArray[np.float16] = torch.cat(parts).half().cpu().numpy()
         return embeddings
 
+    def embed_image(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed one whole picture, RGB of shape (H, W, 3), and L2-normalise; float32, shape (embedding_dim,)."""
+        height, width = image.shape[:2]
+        whole = np.array([[0, 0, width, height]], dtype=np.int32)
+        embedding: NDArray[np.float32] = self.embed_frames([image], whole)[0, 0].astype(np.float32)
+        return embedding
+
     def embed_prompt(self, prompt: str) -> NDArray[np.float32]:
         """Embed one prompt in fp32 on the CPU and L2-normalise; float32, shape (embedding_dim,)."""
         with torch.inference_mode():

@@ -19,7 +19,8 @@ from vsdb.schema import Connection
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
 from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
 from vsdb.types import IngestResult, Sampling, Status
-from vsdb.video import Frame, VideoReader, content_sha256
+from vsdb.upkeep import after_ingest, store_neutral_prompts
+from vsdb.video import Frame, VideoReader, content_sha256, recorded_at
 
 if TYPE_CHECKING:
     from numpy import int32
@@ -37,8 +38,8 @@ class Reporter(Protocol):
     def skipped(self, path: Path, reason: str) -> None:
         """A file of a folder was passed over."""
 
-    def loading(self, model_name: str) -> None:
-        """The model is about to be loaded, which takes seconds."""
+    def preparing(self, step: str) -> None:
+        """Something that takes seconds is about to be done, such as loading the model."""
 
     def started(self, path: Path, duration_seconds: float) -> None:
         """A video is about to be embedded; the duration is 0.0 where the file does not tell."""
@@ -63,7 +64,7 @@ class SilentReporter:
     """Tells nobody."""
 
     def skipped(self, path: Path, reason: str) -> None: ...
-    def loading(self, model_name: str) -> None: ...
+    def preparing(self, step: str) -> None: ...
     def started(self, path: Path, duration_seconds: float) -> None: ...
     def advanced(self, pts_seconds: float, num_patches: int) -> None: ...
     def finished(self, result: IngestResult) -> None: ...
@@ -107,14 +108,18 @@ class Ingest:
             VsdbError: nothing can be ingested at all (the model cannot be loaded or is another one's database,
                 the database cannot be reached).
         """
+        num_ingested = 0
         for path in paths:
             result = self._one(path)
+            num_ingested += result.status == "ingested"
             self._reporter.finished(result)
             yield result
+        if num_ingested and not self._connection.closed:
+            after_ingest(self._connection, on_step=self._reporter.preparing)
 
     @cached_property
     def _encoder(self) -> Encoder:
-        self._reporter.loading(self._model.name)
+        self._reporter.preparing(f"loading {self._model.name}")
         from vsdb.encoder import Encoder
         from vsdb.models import load_model
 
@@ -124,6 +129,7 @@ class Ingest:
             store.register_model(self._connection, loaded.info)
             install_tokenizer(self._connection)
             install_text_tower(self._connection, _text_tower(loaded))
+            store_neutral_prompts(self._connection, encoder)
         return encoder
 
     def _one(self, path: Path) -> IngestResult:
@@ -191,6 +197,7 @@ class Ingest:
                 every_seconds=every_seconds,
                 patch_size=patch_size,
                 stride=stride,
+                recorded_at=self._sampling.recorded_at or recorded_at(path),
             )
             encoder = self._encoder
             self._reporter.started(path, reader.declared_seconds)

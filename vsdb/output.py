@@ -35,14 +35,20 @@ def moments_json(prompt: str, model_name: str | None, moments: Sequence[Moment])
     return json.dumps({"prompt": prompt, "model": model_name, "moments": rows}, ensure_ascii=False)
 
 
+def nearest(moment: Moment) -> str:
+    """Where the best of the poor answers lies, in words."""
+    z = "" if moment.z is None else f", z {moment.z:.1f}"
+    return f"{moment.video_path} at {clock(moment.best_seconds)} (score {moment.score:.1f}{z})"
+
+
 def moments_csv(moments: Sequence[Moment]) -> str:
     """Moments as CSV with a header; the columns of ``vsdb.search``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow("rank video_path start_seconds end_seconds best_seconds score x y width height video_id".split())
+    writer.writerow("rank video_path start_seconds end_seconds best_seconds score x y width height video_id z".split())
     for each in moments:
         times = (each.start_seconds, each.end_seconds, each.best_seconds)
-        writer.writerow([each.rank, each.video_path, *times, each.score, *each.box, each.video_id])
+        writer.writerow([each.rank, each.video_path, *times, each.score, *each.box, each.video_id, each.z])
     return out.getvalue().rstrip("\n")
 
 
@@ -52,6 +58,7 @@ def moments_table(moments: Sequence[Moment]) -> str:
         (
             str(each.rank),
             f"{each.score:.1f}",
+            "" if each.z is None else f"{each.z:.1f}",
             f"{clock(each.start_seconds)} - {clock(each.end_seconds)}",
             clock(each.best_seconds),
             "{},{} {}x{}".format(*each.box),
@@ -59,7 +66,7 @@ def moments_table(moments: Sequence[Moment]) -> str:
         )
         for each in moments
     ]
-    return table(["rank", "score", "start - end", "best", "box (px)", "video"], rows, right={0, 1, 2, 3})
+    return table(["rank", "score", "z", "start - end", "best", "box (px)", "video"], rows, right={0, 1, 2, 3, 4})
 
 
 def answers_table(answers: Sequence[Answer]) -> str:

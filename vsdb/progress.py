@@ -44,9 +44,9 @@ class ProgressBar:
         """Say that a file of a folder was passed over."""
         self._say(f"skipping {path}: {reason}")
 
-    def loading(self, model_name: str) -> None:
-        """Show that the model is being loaded."""
-        self._show(f"loading {model_name}")
+    def preparing(self, step: str) -> None:
+        """Show what is being done."""
+        self._show(step)
 
     def started(self, path: Path, duration_seconds: float) -> None:
         """Begin the bar of one video."""

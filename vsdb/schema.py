@@ -43,7 +43,8 @@ begin
         select format('view if exists %s', oid::regclass) from pg_class
         where relnamespace = 'vsdb'::regnamespace and relkind = 'v'
         union all
-        select format('routine if exists %s', oid::regprocedure) from pg_proc where pronamespace = 'vsdb'::regnamespace)
+        select format('routine if exists %s', oid::regprocedure) from pg_proc
+        where pronamespace = 'vsdb'::regnamespace and prorettype <> 'trigger'::regtype)
     loop
         execute format('drop %s cascade', object);
     end loop;
@@ -186,18 +187,19 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
     Views and functions that use the column stand in the way of changing its type: they are dropped and applied
     again.
     """
-    current = connection.execute(
-        "select atttypmod from pg_attribute where attrelid = 'vsdb.patches'::regclass and attname = 'embedding'"
-    ).fetchone()
-    if current and current[0] == dim:
+    columns = connection.execute(
+        """select attrelid::regclass::text from pg_attribute
+           where attrelid::regclass in ('vsdb.patches', 'vsdb.patch_runs', 'vsdb.neutral_prompts')
+             and attname = 'embedding' and atttypmod <> %s""",
+        [dim],
+    ).fetchall()
+    if not columns:
         return
     connection.execute("set local client_min_messages = warning")
     connection.execute(_DROP_VIEWS_AND_FUNCTIONS)
-    connection.execute(
-        sql.SQL("alter table vsdb.patches alter column embedding type {}.halfvec({})").format(
-            sql.Identifier(_vector_schema(connection)), sql.Literal(dim)
-        )
-    )
+    halfvec = sql.SQL("{}.halfvec({})").format(sql.Identifier(_vector_schema(connection)), sql.Literal(dim))
+    for (table,) in columns:
+        connection.execute(sql.SQL("alter table {} alter column embedding type {}").format(sql.SQL(table), halfvec))
     apply_functions(connection)
 
 

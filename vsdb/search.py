@@ -1,23 +1,53 @@
-"""Asking: the prompt's embedding goes in, SQL answers with moments."""
+"""Asking: words or a picture go in, SQL answers with moments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from vsdb import store
-from vsdb.errors import DatabaseError
+from vsdb.errors import DatabaseError, UsageError
 from vsdb.schema import Connection
 from vsdb.types import Moment
 
+if TYPE_CHECKING:
+    from numpy import floating
+    from numpy.typing import NDArray
+
+    from vsdb.encoder import Encoder
+
+MIN_Z = 0.5  # below it even the best moment is no better than what unrelated prompts find
+DEFAULT_WITHIN_SECONDS = 10.0
+
+_COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id, z"
+_NARROWING = """max_moments => %(max_moments)s, min_score => %(min_score)s, gap_seconds => %(gap_seconds)s,
+    video_like => %(video_like)s, from_seconds => %(from_seconds)s, to_seconds => %(to_seconds)s,
+    exact => %(exact)s, video_ids => %(video_ids)s, recorded_from => %(recorded_from)s,
+    recorded_to => %(recorded_to)s, min_z => %(min_z)s"""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Query:
-    """What narrows a search; the arguments of ``vsdb.search_embedding``."""
+class Question:
+    """What is looked for: a prompt or a picture, and how another prompt changes it."""
+
+    prompt: str | None = None
+    """Words."""
+    image: Path | None = None
+    """A picture file to look for instead of words."""
+    without: str | None = None
+    """Words for what the moments should not show."""
+    then: str | None = None
+    """Words for what must follow in the same video."""
+    within_seconds: float = DEFAULT_WITHIN_SECONDS
+    """How soon after the end of a moment what ``then`` names must follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowing:
+    """Which moments count; the arguments of ``vsdb.search`` after the prompt."""
 
     max_moments: int = 6
     """At most so many moments."""
@@ -33,64 +63,116 @@ class Query:
     """Only frames at or before this time in their video."""
     exact: bool = False
     """Compare every patch instead of asking the index."""
+    video_ids: Sequence[int] | None = None
+    """Only these videos."""
+    recorded_from: datetime | None = None
+    """Only frames recorded at or after this time."""
+    recorded_to: datetime | None = None
+    """Only frames recorded at or before this time."""
+    min_z: float | None = None
+    """Moments with a lower z do not count."""
 
 
-_COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id"
-_NARROWING = """%(max_moments)s, %(min_score)s::real, %(gap_seconds)s, %(video_like)s, %(from_seconds)s,
-    %(to_seconds)s, %(exact)s"""
+def search(connection: Connection, question: Question, narrowing: Narrowing) -> list[Moment]:
+    """Find the moments that answer a question, best first; see :meth:`vsdb.Index.search`.
 
-
-def search(connection: Connection, prompt: str, query: Query) -> list[Moment]:
-    """Find the moments that answer a prompt; see :meth:`vsdb.Index.search`.
-
-    ``vsdb.search`` does it all in SQL. A text tower that SQL cannot compute is run here, in Python, instead.
-    """
-    prompt = prompt.encode(errors="replace").decode()  # a shell can hand over bytes that are no text
-    row = connection.execute("select architecture from vsdb.text_towers").fetchone()
-    if row is None:
-        raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
-    if row[0] == "other":
-        return search_embedding(connection, embed_prompt(connection, prompt), query)
-    return _moments(connection, "vsdb.search(%(question)s", prompt, query)
-
-
-def search_embedding(connection: Connection, embedding: NDArray[Any], query: Query) -> list[Moment]:
-    """Find the moments nearest to an embedding.
-
-    Args:
-        embedding: shape (embedding_dim,), any float; its length does not matter.
-        query: what narrows the search.
-
-    Returns:
-        Moments, best first; the columns of ``vsdb.search_embedding``.
-    """
-    text = "[" + ",".join(f"{value:.8g}" for value in np.asarray(embedding, dtype=np.float64)) + "]"
-    return _moments(connection, "vsdb.search_embedding(%(question)s::halfvec", text, query)
-
-
-def _moments(connection: Connection, call: str, question: str, query: Query) -> list[Moment]:
-    statement = f"select {_COLUMNS} from {call}, {_NARROWING}) order by rank"
-    rows = connection.execute(statement, {"question": question, **vars(query)}).fetchall()
-    return [
-        Moment(
-            rank=rank,
-            video_path=video_path,
-            start_seconds=start,
-            end_seconds=end,
-            best_seconds=best,
-            score=score,
-            box=(x, y, width, height),
-            video_id=video_id,
-        )
-        for rank, video_path, start, end, best, score, x, y, width, height, video_id in rows
-    ]
-
-
-def embed_prompt(connection: Connection, prompt: str) -> NDArray[np.float32]:
-    """Embed a prompt with the database's model, in Python; float32, shape (embedding_dim,), length 1.
+    Words go to SQL as they are. What SQL cannot embed (a picture, or words for a text tower of another
+    architecture than OpenAI's) is embedded here first.
 
     Raises:
-        DatabaseError: the database holds no model yet.
+        DatabaseError: the database holds no video yet.
+        UsageError: neither or both of prompt and image, or ``then`` with what it does not combine with.
+        ModelError: the model is needed here and its weights cannot be had.
+    """
+    if (question.prompt is None) == (question.image is None):
+        raise UsageError("give either a prompt or an image")
+    terms = _Terms(connection)
+    if question.then is not None:
+        return _search_then(connection, terms, question, narrowing)
+    if question.prompt is not None and question.without is None and terms.in_sql:
+        call = f"vsdb.search({terms.add(_as_text(question.prompt))}, {_NARROWING})"
+    else:
+        call = f"vsdb.search_embedding({_asked(terms, question)}, {_NARROWING})"
+    return _moments(connection, call, {**vars(narrowing), **terms.values})
+
+
+def stands_out(moment: Moment) -> bool:
+    """Whether a moment scores above what unrelated prompts find; True where that was not measured yet."""
+    return moment.z is None or moment.z >= MIN_Z
+
+
+def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:
+    """How a search was done: rows of step, result and time in milliseconds; see ``vsdb.explain`` in SQL."""
+    terms = _Terms(connection)
+    if terms.in_sql:
+        call = f"vsdb.explain({terms.add(_as_text(prompt))}"
+    else:
+        call = f"vsdb.explain_embedding({terms.text(prompt)}"
+    arguments = """max_moments => %(max_moments)s, video_like => %(video_like)s, from_seconds => %(from_seconds)s,
+        to_seconds => %(to_seconds)s, video_ids => %(video_ids)s"""
+    return connection.execute(f"select * from {call}, {arguments})", {**vars(narrowing), **terms.values}).fetchall()
+
+
+def _search_then(connection: Connection, terms: _Terms, question: Question, narrowing: Narrowing) -> list[Moment]:
+    combined = {"max_moments", "video_like", "video_ids", "min_z"}
+    for field in fields(narrowing):
+        if field.name not in combined and getattr(narrowing, field.name) != field.default:
+            raise UsageError(f'{field.name} does not combine with "then"')
+    assert question.then is not None
+    call = f"""vsdb.search_then({_asked(terms, question)}, {terms.text(question.then)},
+        within_seconds => {terms.add(question.within_seconds)}, max_moments => %(max_moments)s,
+        video_like => %(video_like)s, video_ids => %(video_ids)s)"""
+    moments = _moments(connection, call, {**vars(narrowing), **terms.values})
+    return [each for each in moments if narrowing.min_z is None or each.z is None or each.z >= narrowing.min_z]
+
+
+def _asked(terms: _Terms, question: Question) -> str:
+    """SQL for the embedding of what is looked for."""
+    asked = terms.image(question.image) if question.image else terms.text(question.prompt or "")
+    return f"vsdb.without({asked}, {terms.text(question.without)})" if question.without is not None else asked
+
+
+class _Terms:
+    """Turns words and pictures into SQL expressions, and keeps their values."""
+
+    def __init__(self, connection: Connection) -> None:
+        row = connection.execute("select architecture from vsdb.text_towers").fetchone()
+        if row is None:
+            raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
+        self.in_sql = row[0] == "openai"
+        """Whether SQL can embed words."""
+        self.values: dict[str, Any] = {}
+        self._connection = connection
+        self._encoder: Encoder | None = None
+
+    def add(self, value: Any) -> str:
+        """A placeholder for a value."""
+        name = f"term_{len(self.values)}"
+        self.values[name] = value
+        return f"%({name})s"
+
+    def text(self, words: str) -> str:
+        """The embedding of words."""
+        if self.in_sql:
+            return f"vsdb.remember({self.add(_as_text(words))})"
+        return f"{self.add(_as_vector(self._load().embed_prompt(_as_text(words))))}::halfvec"
+
+    def image(self, path: Path) -> str:
+        """The embedding of a picture file, through the model's own preprocessing."""
+        from vsdb.video import read_image
+
+        return f"{self.add(_as_vector(self._load().embed_image(read_image(path))))}::halfvec"
+
+    def _load(self) -> Encoder:
+        self._encoder = self._encoder or load_encoder(self._connection)
+        return self._encoder
+
+
+def load_encoder(connection: Connection) -> Encoder:
+    """The database's model, on the CPU, to embed a question with.
+
+    Raises:
+        DatabaseError: the database holds no model yet, or embeddings of other weights than are found here.
         ModelError: its weights cannot be had here.
     """
     stored = store.get_model(connection)
@@ -103,4 +185,31 @@ def embed_prompt(connection: Connection, prompt: str) -> NDArray[np.float32]:
     loaded = load_model(stored.model_name, weights=weights)
     if loaded.info.weights_sha256 != stored.weights_sha256:
         raise store.other_model_error(stored.model_name, stored.model_name, same_name=True)
-    return Encoder(loaded, device="cpu").embed_prompt(prompt)
+    return Encoder(loaded, device="cpu")
+
+
+def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:
+    rows = connection.execute(f"select {_COLUMNS} from {call} order by rank", values).fetchall()
+    return [
+        Moment(
+            rank=rank,
+            video_path=video_path,
+            start_seconds=start,
+            end_seconds=end,
+            best_seconds=best,
+            score=score,
+            box=(x, y, width, height),
+            video_id=video_id,
+            z=z,
+        )
+        for rank, video_path, start, end, best, score, x, y, width, height, video_id, z in rows
+    ]
+
+
+def _as_text(words: str) -> str:
+    """Words that PostgreSQL can take: a shell can hand over bytes that are no text."""
+    return words.encode(errors="replace").decode().replace("\0", " ")
+
+
+def _as_vector(embedding: NDArray[floating[Any]]) -> str:
+    return "[" + ",".join(f"{value:.8g}" for value in embedding.tolist()) + "]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class NewVideo:
     every_seconds: float
     patch_size: int
     stride: int
+    recorded_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,8 @@ def write_video(connection: Connection, video: NewVideo) -> Iterator[VideoWriter
         # Two ingests of one video: the second waits here for the first one's commit and finds its row.
         row = connection.execute(
             """insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
-                                        every_seconds, patch_size, stride, num_frames, num_patches)
-               values (%s, %s, %s, 0, %s, %s, %s, %s, %s, 1, 1) on conflict do nothing returning video_id""",
+                                        every_seconds, patch_size, stride, recorded_at, num_frames, num_patches)
+               values (%s, %s, %s, 0, %s, %s, %s, %s, %s, %s, 1, 1) on conflict do nothing returning video_id""",
             [
                 video.video_path,
                 video.content_sha256,
@@ -112,6 +114,7 @@ def write_video(connection: Connection, video: NewVideo) -> Iterator[VideoWriter
                 video.every_seconds,
                 video.patch_size,
                 video.stride,
+                video.recorded_at,
             ],
         ).fetchone()
         yield VideoWriter(connection, row[0]) if row else None

@@ -43,6 +43,8 @@ class Sampling:
     """Side of a patch in pixels; default half the frame's shorter side."""
     stride: int | None = None
     """Largest step between neighbouring patches in pixels; default half of patch_size."""
+    recorded_at: datetime | None = None
+    """When the recording began; default what the file says, if it says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,3 +106,6 @@ class Moment:
     box: tuple[int, int, int, int]
     """Best patch as x, y, width, height in pixels of the frame."""
     video_id: int
+    z: float | None = None
+    """How far the score lies above the best scores of unrelated prompts, in standard deviations; None where that
+    was not measured yet."""

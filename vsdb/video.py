@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ VIDEO_SUFFIXES = frozenset(
     ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
     ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
+EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
 
 
@@ -140,6 +142,36 @@ class VideoReader:
             raise VideoError(
                 f"truncated or damaged: {self.duration_seconds:.1f} s of {promised / self._fps:.1f} s can be decoded"
             )
+
+
+def recorded_at(path: Path) -> datetime | None:
+    """When the recording began, as the container says; None where it does not say, or says nothing sensible."""
+    import av  # OpenCV does not show it
+
+    try:
+        with av.open(str(path)) as container:
+            said = container.metadata.get("creation_time", "")
+        time = datetime.fromisoformat(said.replace("Z", "+00:00"))
+    except (av.FFmpegError, ValueError):
+        return None
+    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return time if time.year > EPOCH_YEAR else None  # unset clocks say 1904 (QuickTime) or 1970
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file; RGB in [0, 255], shape (H, W, 3), upright (EXIF rotation applied).
+
+    Raises:
+        VideoError: the file is missing, unreadable or no picture.
+    """
+    try:
+        check_readable(path)
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}") from None
+    image: Any = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise VideoError(f"{path}: not a picture that can be decoded")
+    return image  # type: ignore[no-any-return]
 
 
 def check_readable(path: Path) -> None:

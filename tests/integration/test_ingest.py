@@ -45,9 +45,8 @@ class Loading(SilentReporter):
 
     loaded = False
 
-    def loading(self, model_name: str) -> None:
-        del model_name
-        self.loaded = True
+    def preparing(self, step: str) -> None:
+        self.loaded |= step.startswith("loading")
 
 
 def test_a_video_becomes_rows(index: vsdb.Index, clip: Path) -> None:

@@ -39,6 +39,7 @@ def new_video(path: str = "/a.mp4", content: int = 1) -> NewVideo:
         every_seconds=1.0,
         patch_size=180,
         stride=90,
+        recorded_at=None,
     )
 
 
