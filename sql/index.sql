@@ -11,7 +11,7 @@ end;
 comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its HNSW index.';
 
 create or replace function vsdb.build_index(
-    min_patches bigint default 400000, m integer default 16, ef_construction integer default 200
+    min_patches bigint default 2000000, m integer default 16, ef_construction integer default 200
 )
 returns boolean
 language plpgsql volatile

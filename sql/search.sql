@@ -53,14 +53,14 @@ create or replace function vsdb.find_moments(
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable
-set hnsw.ef_search = 100
+set hnsw.ef_search = 400
 set hnsw.iterative_scan = 'relaxed_order'
 set hnsw.max_scan_tuples = 20000
 set hnsw.scan_mem_multiplier = 8
 as $$
 #variable_conflict use_variable
 declare
-    max_candidates constant integer := 20000;
+    max_candidates constant integer := 4000;
     patience integer;
     slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
