@@ -133,8 +133,8 @@ def load(connection: Connection, rng: np.random.Generator, world: World, num_pat
         num_frames = min(FRAMES_A_VIDEO, num_patches // PATCHES_A_FRAME)
         embeddings = draw_video(rng, world, num_frames)
         connection.execute(
-            "insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,"
-            " every_seconds, patch_size, stride, num_frames, num_patches)"
+            "insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width,"
+            " height, every_seconds, patch_size, stride, num_frames, num_patches)"
             " values (%s, sha256(%s), 1, %s, 1280, 720, 1, 360, 180, %s, %s)",
             (
                 f"/{video_id}.mp4",

@@ -16,6 +16,7 @@ create or replace function vsdb.build_index(
 returns boolean
 language plpgsql volatile
 set search_path from current
+set client_min_messages = warning
 as $$
 begin
     if vsdb.has_index() then
