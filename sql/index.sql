@@ -10,18 +10,23 @@ begin atomic
 end;
 comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its HNSW index.';
 
+create or replace function vsdb.needs_index(min_patches bigint default 2000000) returns boolean
+language sql stable parallel safe
+begin atomic
+    select not vsdb.has_index() and coalesce(sum(v.num_patches), 0) >= min_patches from vsdb.videos v;
+end;
+comment on function vsdb.needs_index(bigint) is 'Whether the database holds min_patches or more and has no HNSW index yet.';
+
 create or replace function vsdb.build_index(
-    min_patches bigint default 400000, m integer default 16, ef_construction integer default 200
+    min_patches bigint default 2000000, m integer default 16, ef_construction integer default 200
 )
 returns boolean
 language plpgsql volatile
 set search_path from current
+set client_min_messages = warning
 as $$
 begin
-    if vsdb.has_index() then
-        return false;
-    end if;
-    if (select coalesce(sum(num_patches), 0) from vsdb.videos) < min_patches then
+    if not vsdb.needs_index(min_patches) then
         return false;
     end if;
     drop index if exists vsdb.patch_runs_embedding_hnsw;  -- one that a cut-off build left behind is not valid

@@ -1,11 +1,14 @@
 -- The search engine: from a query embedding to moments. Re-applied at every migrate.
 
 create or replace function vsdb.unit_query(query halfvec) returns halfvec
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path from current
 as $$
 declare
-    embedding_dim constant integer := 640;
+    embedding_dim constant integer := (
+        select a.atttypmod from pg_attribute a
+        where a.attrelid = 'vsdb.patches'::regclass and a.attname = 'embedding'
+    );
 begin
     if query is null then
         raise exception 'the query embedding is null, expected a halfvec of % numbers', embedding_dim
@@ -53,14 +56,14 @@ create or replace function vsdb.find_moments(
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable
-set hnsw.ef_search = 100
+set hnsw.ef_search = 400
 set hnsw.iterative_scan = 'relaxed_order'
 set hnsw.max_scan_tuples = 20000
 set hnsw.scan_mem_multiplier = 8
 as $$
 #variable_conflict use_variable
 declare
-    max_candidates constant integer := 20000;
+    max_candidates constant integer := 4000;
     patience integer;
     slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
@@ -213,7 +216,7 @@ create or replace function vsdb.search(
 )
 language sql stable
 begin atomic
-    select * from vsdb.search_embedding(vsdb.embed(prompt), max_moments, min_score, gap_seconds, video_like,
+    select * from vsdb.search_embedding(vsdb.remember(prompt), max_moments, min_score, gap_seconds, video_like,
                                         from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z);
 end;
 comment on function vsdb.search(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vsdb.encoder import Encoder
 
-MIN_Z = 0.5  # below it even the best moment is no better than what unrelated prompts find
+MIN_Z = 1.5  # below it even the best moment is no better than what unrelated prompts find
 DEFAULT_WITHIN_SECONDS = 10.0
 
 _COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id, z"

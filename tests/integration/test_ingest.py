@@ -146,7 +146,7 @@ def test_a_lost_connection_fails_one_video_and_the_next_goes_on(index: vsdb.Inde
         def advanced(self, pts_seconds: float, num_patches: int) -> None:
             del pts_seconds, num_patches
             self.times += 1
-            if self.times == 2:
+            if self.times == 1:
                 with psycopg.connect(dsn, autocommit=True) as other:
                     other.execute(
                         "select pg_terminate_backend(pid) from pg_stat_activity "

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 import pytest
 from pgvector import HalfVector
-from search_data import add_random_videos, add_video, axis, pretend_size, scores, search
+from tests.integration.search_data import add_random_videos, add_video, axis, pretend_size, scores, search
 
 Connection = psycopg.Connection[Any]
 
@@ -86,12 +86,12 @@ def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> Non
     assert chosen(connection, plain) == "patches"
     pretend_size(connection, 50_000)
     assert chosen(connection, plain) == "runs"
-    pretend_size(connection, 500_000)
+    assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
+    pretend_size(connection, 5_000_000)
     assert chosen(connection, plain) == "index"
     assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
     assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
     assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "runs"
-    assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
     connection.execute("drop index vsdb.patch_runs_embedding_hnsw")
     assert chosen(connection, plain) == "runs"
 

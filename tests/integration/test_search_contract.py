@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from search_data import add_video, axis, scores, search, spans
+from tests.integration.search_data import add_video, axis, scores, search, spans
 
 Connection = psycopg.Connection[Any]
 
