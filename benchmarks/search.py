@@ -284,9 +284,7 @@ def measure(connection: Connection, num_patches: int, arguments: argparse.Namesp
 
 def main() -> None:
     """Print one JSON line about the machine, then one a size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dsn", required=True, help="a server where databases may be made")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=200)

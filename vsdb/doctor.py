@@ -12,12 +12,14 @@ from typing import Literal
 
 import psycopg
 
-from vsdb import database, schema, store
+from vsdb import database, schema, search, store
 from vsdb.config import DEFAULT_MODEL, Settings
 from vsdb.errors import VsdbError
 from vsdb.schema import Connection
 
 MIN_FREE_BYTES = 2_000_000_000
+MIN_COSINE = 0.9999
+PROMPTS = ("a red car", "a laundromat sign", "people crossing a street at night in the rain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ def examine(settings: Settings) -> list[Check]:
     with connection:
         checks += list(_database(connection))
         checks.append(_attempt("model", lambda: _model(connection, settings)))
+        if checks[-1].state == "ok" and _has_text_tower(connection):
+            checks.append(_attempt("text tower", lambda: _text_tower(connection)))
     return checks
 
 
@@ -127,3 +131,24 @@ def _model(connection: Connection, settings: Settings) -> Check:
     whose = "the database's" if stored else "the default"
     found = f"{name} ({whose}), {loaded.info.embedding_dim} numbers, weights {loaded.info.weights_sha256.hex()[:12]}"
     return Check(name="model", state="ok", found=found)
+
+
+def _has_text_tower(connection: Connection) -> bool:
+    if connection.execute("select to_regclass('vsdb.text_towers') is null").fetchone() == (True,):
+        return False
+    return connection.execute("select from vsdb.text_towers where architecture = 'openai'").rowcount > 0
+
+
+def _text_tower(connection: Connection) -> Check:
+    """Compare prompts embedded by SQL with the same prompts embedded by torch."""
+    encoder = search.load_encoder(connection)
+    cosines = []
+    for prompt in PROMPTS:
+        row = connection.execute("select vsdb.embed(%s)::real[]", [prompt]).fetchone()
+        assert row is not None  # a select without from has one row
+        cosines.append(float(encoder.embed_prompt(prompt) @ row[0]))
+    found = f"vsdb.embed against torch: cosine {min(cosines):.6f} at least, {len(PROMPTS)} prompts"
+    if min(cosines) < MIN_COSINE:
+        remedy = "the stored text tower is not this model's: ingest any video with --force, which stores it again"
+        return Check(name="text tower", state="fail", found=found, remedy=remedy)
+    return Check(name="text tower", state="ok", found=found)

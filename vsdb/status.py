@@ -28,9 +28,11 @@ class DatabaseStatus:
     video_seconds: float
     """Length of all videos together."""
     patches_bytes: int
-    """Size of the patches on disk, without indexes."""
+    """Size of the patches and their runs on disk, without indexes."""
     indexes_bytes: int
     """Size of the indexes on the patches."""
+    text_tower_bytes: int
+    """Size of the text tower and the tokenizer, which turn prompts into embeddings."""
 
     def as_text(self) -> str:
         """The figures for people, one line each."""
@@ -48,6 +50,7 @@ class DatabaseStatus:
                 "patches",
                 f"{self.num_patches} ({_mega(self.patches_bytes)}, indexes {_mega(self.indexes_bytes)})",
             ),
+            ("text tower", _mega(self.text_tower_bytes)),
         ]
         return table(["", ""], rows, right=set()).lstrip()
 
@@ -59,7 +62,9 @@ def read_status(connection: Connection) -> DatabaseStatus:
         """select (select max(migration_id) from vsdb.migrations),
                   count(*), coalesce(sum(num_frames), 0)::bigint, coalesce(sum(num_patches), 0)::bigint,
                   coalesce(sum(duration_seconds), 0),
-                  pg_table_size('vsdb.patches'), pg_indexes_size('vsdb.patches')
+                  pg_table_size('vsdb.patches') + pg_table_size('vsdb.patch_runs'),
+                  pg_indexes_size('vsdb.patches') + pg_indexes_size('vsdb.patch_runs'),
+                  vsdb.text_tower_bytes()
            from vsdb.videos"""
     ).fetchone()
     assert row is not None  # an aggregate without group by has one row
@@ -76,6 +81,7 @@ def read_status(connection: Connection) -> DatabaseStatus:
         video_seconds=row[4],
         patches_bytes=row[5],
         indexes_bytes=row[6],
+        text_tower_bytes=row[7],
     )
 
 

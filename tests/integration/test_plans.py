@@ -8,6 +8,7 @@ import numpy as np
 import psycopg
 import pytest
 from pgvector import HalfVector
+
 from tests.integration.search_data import add_random_videos, add_video, axis, pretend_size, scores, search
 
 Connection = psycopg.Connection[Any]

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from tests.integration.search_data import add_video, axis, scores, search, spans
 
 Connection = psycopg.Connection[Any]
