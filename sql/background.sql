@@ -41,7 +41,7 @@ begin
         select s.mean, peak.score, (peak.score - s.mean) / s.deviation as height
         from vsdb.neutral_prompts n,
              vsdb.score_sample(n.embedding) s,
-             vsdb.search_embedding(n.embedding, max_moments => 1) peak
+             vsdb.search_embedding(n.embedding, max_moments => 1, min_z => '-infinity') peak
         where s.deviation > 0
     )
     insert into vsdb.background (neutral_score, peak_mean, peak_deviation, height_mean, height_deviation,

@@ -32,14 +32,15 @@ begin
     began := clock_timestamp();
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into found
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
-                               to_seconds => to_seconds, video_ids => video_ids) m;
+                               to_seconds => to_seconds, video_ids => video_ids, min_z => '-infinity') m;
     return query select 'moments', coalesce(jsonb_array_length(found), 0)::text, vsdb.since(began);
     return query select 'candidates', current_setting('vsdb.num_candidates', true), null::float8;
 
     began := clock_timestamp();
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into wanted
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
-                               to_seconds => to_seconds, video_ids => video_ids, exact => true) m;
+                               to_seconds => to_seconds, video_ids => video_ids, exact => true,
+                               min_z => '-infinity') m;
     return query select 'exact moments', coalesce(jsonb_array_length(wanted), 0)::text, vsdb.since(began);
     return query select 'recall', format('%s of %s', count(*) filter (where found @> jsonb_build_array(w)), count(*)),
                         null::float8

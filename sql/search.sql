@@ -189,7 +189,10 @@ begin atomic
         order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
         limit 1
     ) best
-    where min_z is null or f.z is null or f.z >= min_z
+    -- Unless a bound was given, the best moment decides: if it does not stand out, nothing matches.
+    where case when min_z is not null then coalesce(f.z >= min_z, true)
+               when min_score is not null then true
+               else coalesce((select max(b.z) from found b) >= 1.0, true) end
     order by 1
     limit max_moments;
 end;

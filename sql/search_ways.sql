@@ -30,7 +30,7 @@ begin atomic
                b.z as next_z
         from vsdb.search_embedding(query, num_first, video_like => video_like, video_ids => video_ids) a
         cross join lateral vsdb.search_embedding(
-            next_query, 1, video_ids => array[a.video_id],
+            next_query, 1, video_ids => array[a.video_id], min_z => '-infinity',
             from_seconds => a.best_seconds + 1e-3, to_seconds => a.end_seconds + within_seconds) b
     ),
     -- Two moments of query that lead to the same answer are one; the better pair stays.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import database, search, store
+from vsdb import database, schema, search, store
 from vsdb.config import Settings, resolve
+from vsdb.errors import UsageError
 from vsdb.schema import Connection
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
 from vsdb.types import IngestResult, Moment, Sampling, Video
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def connect(*, dsn: str | None = None, model: str | None = None, device: str | None = None) -> Index:
-    """Open the database that the commands would open with the same settings, and set it up if it is new.
+    """Open the database that the commands would open with the same settings.
+
+    The embedded database is set up if it is new, any other by the first :meth:`Index.ingest`.
 
     Args:
         dsn: PostgreSQL connection string; else ``VSDB_DSN``, else the embedded database under ``VSDB_HOME``.
@@ -26,7 +29,7 @@ def connect(*, dsn: str | None = None, model: str | None = None, device: str | N
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; else ``VSDB_DEVICE``, else ``auto``.
 
     Raises:
-        DatabaseError: no connection, or a schema of another version.
+        DatabaseError: no connection.
     """
     return Index(resolve(dsn=dsn, model=model, device=device))
 
@@ -36,12 +39,23 @@ class Index:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.connection: Connection = database.connect(settings, create=True)
-        """The psycopg connection, for SQL of your own."""
+        self._connection = database.open_connection(settings)
+        self._is_ready = False
+
+    @property
+    def connection(self) -> Connection:
+        """The psycopg connection, for SQL of your own; every statement commits by itself.
+
+        Raises:
+            DatabaseError: the schema is missing, older or newer; says what to run.
+        """
+        if not self._is_ready:
+            self._make_ready(create=self._settings.dsn is None)
+        return self._connection
 
     def ingest(
         self,
-        paths: Iterable[str | Path],
+        paths: Sequence[str | Path],
         *,
         weights: Path | None = None,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
@@ -68,7 +82,7 @@ class Index:
 
     def ingest_each(
         self,
-        paths: Iterable[str | Path],
+        paths: Sequence[str | Path],
         *,
         weights: Path | None = None,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
@@ -79,8 +93,11 @@ class Index:
         from vsdb.ingest import Ingest, SilentReporter, choose_model  # OpenCV is not for those who only ask
         from vsdb.paths import find_videos
 
+        if not all(str(path) for path in paths):
+            raise UsageError("an empty path names no video")
         reporter = reporter or SilentReporter()
         settings = self._settings
+        self._make_ready(create=True)
         model = choose_model(self.connection, name=settings.model, weights=weights, device=settings.device)
         job = Ingest(self._reconnect, model=model, sampling=sampling, force=force, reporter=reporter)
         return job.run(find_videos(paths, on_skip=reporter.skipped))
@@ -132,8 +149,11 @@ class Index:
         Returns:
             Their paths; the files themselves are not touched.
         """
-        pattern = str(path) if "%" in str(path) else os.path.abspath(Path(path).expanduser())
-        return store.remove_videos(self.connection, pattern)
+        if not str(path):
+            raise UsageError("an empty path names no video")
+        absolute = os.path.abspath(Path(path).expanduser())
+        is_pattern = "%" in str(path) and not store.has_path(self.connection, absolute)
+        return store.remove_videos(self.connection, str(path) if is_pattern else absolute)
 
     @property
     def model_name(self) -> str | None:
@@ -143,7 +163,7 @@ class Index:
 
     def close(self) -> None:
         """Close the connection; the embedded server stays up for the next one."""
-        self.connection.close()
+        self._connection.close()
 
     def __enter__(self) -> Index:
         return self
@@ -152,6 +172,12 @@ class Index:
         self.close()
 
     def _reconnect(self) -> Connection:
-        if self.connection.closed:
-            self.connection = database.connect(self._settings)
-        return self.connection
+        if self._connection.closed:
+            self._connection = database.open_connection(self._settings)
+            self._make_ready(create=True)
+        return self._connection
+
+    def _make_ready(self, *, create: bool) -> None:
+        """Check the schema; ``create`` sets it up in a database that has none."""
+        (schema.ensure if create else schema.check)(self._connection)
+        self._is_ready = True

@@ -15,7 +15,7 @@ from vsdb import cli_db, cli_query, database, output
 from vsdb.api import Index
 from vsdb.cli_options import Dsn, Json, device_name, moment_in_time, positive
 from vsdb.config import TINY, resolve
-from vsdb.errors import UsageError, VsdbError
+from vsdb.errors import UsageError, VsdbError, database_message
 from vsdb.types import Sampling
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -230,7 +230,7 @@ def main() -> None:
         _say(f"error: {error}")
         sys.exit(1)
     except psycopg.Error as error:
-        _say(f"error: the database says: {str(error).strip()}")
+        _say(f"error: the database says: {database_message(error)}")
         sys.exit(1)
     except BrokenPipeError:  # "vsdb videos | head": not an error, and nothing can be said any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

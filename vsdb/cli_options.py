@@ -19,7 +19,7 @@ Dsn = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-MaxMoments = Annotated[int, typer.Option("-n", min=1, metavar="N", help="At most so many moments.")]
+MaxMoments = Annotated[int, typer.Option("-n", min=1, max=10_000, metavar="N", help="At most so many moments.")]
 
 
 def positive(value: float | None) -> float | None:
@@ -53,11 +53,16 @@ def moment_in_time(value: str | None) -> datetime | None:
         raise typer.BadParameter(f'"{value}" is no time such as 2026-11-22T14:30 or 2026-11-22') from None
 
 
+def anywhere(pattern: str | None) -> str | None:
+    """Let a pattern that does not begin at the root match anywhere in a path: they are stored whole."""
+    if pattern is None or pattern.startswith(("/", "%")):
+        return pattern
+    return "%/" + pattern
+
+
 Video = Annotated[
     str | None,
-    typer.Option(
-        metavar="PATTERN", help="Only videos whose path is LIKE this, such as '%/cam3/%'.", show_default=False
-    ),
+    typer.Option(metavar="PATTERN", help="Only videos whose path is LIKE this, such as 'cam3/%'.", show_default=False),
 ]
 From = Annotated[
     float | None,

@@ -10,7 +10,7 @@ import typer
 
 from vsdb import output, search
 from vsdb.api import Index
-from vsdb.cli_options import Dsn, From, Json, MaxMoments, To, Video, moment_in_time, not_negative, positive
+from vsdb.cli_options import Dsn, From, Json, MaxMoments, To, Video, anywhere, moment_in_time, not_negative, positive
 from vsdb.config import resolve
 from vsdb.errors import UsageError
 
@@ -64,7 +64,7 @@ def query(
     """Find the moments that answer a prompt, best first.
 
     vsdb query 'a laundromat sign'
-    vsdb query 'a red car' -n 20 --video '%/cam3/%' --json
+    vsdb query 'a red car' -n 20 --video 'cam3/%' --json
     vsdb query --image bicycle.jpg
     vsdb query 'a red car' --then 'a dog' --within 30
     """
@@ -76,7 +76,7 @@ def query(
         min_score=min_score,
         min_z=min_z,
         gap_seconds=gap,
-        video_like=video,
+        video_like=anywhere(video),
         from_seconds=from_seconds,
         to_seconds=to_seconds,
         recorded_from=moment_in_time(recorded_from),
@@ -87,10 +87,10 @@ def query(
         moments = search.search(index.connection, question, narrowing)
         message = None
         if not moments:
+            near = search.nearest(index.connection, question, narrowing)
             message = "nothing matches; widen the search (--min-score, --min-z, --video, --from, --to)"
-        elif min_score is None and min_z is None and not search.stands_out(moments[0]):
-            message = f"nothing matches; the nearest is {output.nearest(moments[0])}; --min-z -9 shows it"
-            moments = []
+            if near:
+                message = f"nothing matches; the nearest is {output.nearest(near)}; --min-z -9 shows it"
         if json:
             print(output.moments_json(prompt or str(image), index.model_name, moments))
         elif csv:
@@ -112,7 +112,7 @@ def explain(
 ) -> None:
     """Show how a search is done: scan, candidates, recall against the exact answer, time of each step."""
     narrowing = search.Narrowing(
-        max_moments=max_moments, video_like=video, from_seconds=from_seconds, to_seconds=to_seconds
+        max_moments=max_moments, video_like=anywhere(video), from_seconds=from_seconds, to_seconds=to_seconds
     )
     with Index(resolve(dsn=dsn)) as index:
         steps = search.explain(index.connection, prompt, narrowing)

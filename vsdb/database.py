@@ -5,7 +5,6 @@ from __future__ import annotations
 import psycopg
 from psycopg import conninfo
 
-from vsdb import schema
 from vsdb.config import Settings
 from vsdb.embedded import EmbeddedServer
 from vsdb.errors import DatabaseError
@@ -24,27 +23,6 @@ def find_dsn(settings: Settings) -> str:
         return settings.dsn
     server = EmbeddedServer(settings.home)
     return (server.dsn() if server.is_running() else None) or server.start()
-
-
-def connect(settings: Settings, *, create: bool = False) -> Connection:
-    """Connect and check that the schema is this program's.
-
-    Args:
-        create: set the schema up in a database that has none, instead of raising.
-
-    Raises:
-        DatabaseError: no connection, or a schema that is missing, older or newer; says what to run.
-    """
-    connection = open_connection(settings)
-    try:
-        if create or settings.dsn is None:
-            schema.ensure(connection)
-        else:
-            schema.check(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def open_connection(settings: Settings) -> Connection:
@@ -80,4 +58,5 @@ def _open(dsn: str) -> Connection:
             where = shown(dsn)
         except psycopg.ProgrammingError:
             raise DatabaseError("the DSN is malformed; it reads postgresql://USER@HOST:PORT/DATABASE") from None
-        raise DatabaseError(f"cannot connect to the database ({where}): {reason}; is the server up?") from None
+        hint = "; is the server up?" if "refused" in reason or "timeout" in reason else ""
+        raise DatabaseError(f"cannot connect to the database ({where}): {reason}{hint}") from None

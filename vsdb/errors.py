@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg
+
 
 class VsdbError(Exception):
     """Base of all errors that a person can act on; its text is shown as it is."""
@@ -21,3 +23,10 @@ class ModelError(VsdbError):
 
 class DatabaseError(VsdbError):
     """The database cannot be reached, is too old, or holds something else than asked for."""
+
+
+def database_message(error: psycopg.Error) -> str:
+    """What the server said and its hint, without the functions it was in at the time."""
+    lines = str(error).strip().splitlines()
+    text = error.diag.message_primary or (lines[0] if lines else type(error).__name__)
+    return f"{text} ({error.diag.message_hint})" if error.diag.message_hint else text

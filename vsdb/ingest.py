@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 
 from vsdb import store
-from vsdb.errors import DatabaseError, ModelError, VideoError
+from vsdb.errors import DatabaseError, ModelError, VideoError, database_message
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.schema import Connection
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
@@ -37,6 +38,9 @@ class Reporter(Protocol):
 
     def skipped(self, path: Path, reason: str) -> None:
         """A file of a folder was passed over."""
+
+    def warned(self, message: str) -> None:
+        """Something went wrong that harms no video."""
 
     def preparing(self, step: str) -> None:
         """Something that takes seconds is about to be done, such as loading the model."""
@@ -64,6 +68,7 @@ class SilentReporter:
     """Tells nobody."""
 
     def skipped(self, path: Path, reason: str) -> None: ...
+    def warned(self, message: str) -> None: ...
     def preparing(self, step: str) -> None: ...
     def started(self, path: Path, duration_seconds: float) -> None: ...
     def advanced(self, pts_seconds: float, num_patches: int) -> None: ...
@@ -115,7 +120,7 @@ class Ingest:
             self._reporter.finished(result)
             yield result
         if num_ingested and not self._connection.closed:
-            after_ingest(self._connection, on_step=self._reporter.preparing)
+            after_ingest(self._connection, on_step=self._reporter.preparing, on_warning=self._reporter.warned)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -124,11 +129,12 @@ class Ingest:
         from vsdb.models import load_model
 
         loaded = load_model(self._model.name, weights=self._model.weights)
+        tower = _text_tower(loaded)
         encoder = Encoder(loaded, device=self._model.device)
         with self._connection.transaction():
             store.register_model(self._connection, loaded.info)
             install_tokenizer(self._connection)
-            install_text_tower(self._connection, _text_tower(loaded))
+            install_text_tower(self._connection, tower)
             store_neutral_prompts(self._connection, encoder)
         return encoder
 
@@ -159,7 +165,13 @@ class Ingest:
         except VideoError as error:
             return result("failed", reason=str(error))
         except psycopg.Error as error:
-            return result("failed", reason=f"database: {_message(error)}")
+            return result("failed", reason=f"database: {database_message(error)}")
+        except OSError as error:
+            return result("failed", reason=f"cannot be read: {error.strerror or error}")
+        except (MemoryError, RuntimeError) as error:  # torch says RuntimeError, also when a device's memory is full
+            return result(
+                "failed", reason=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
         except DatabaseError as error:
             if not self._connection.closed:
                 raise
@@ -174,7 +186,7 @@ class Ingest:
         """Follow a file to its new place; a copy beside the original changes nothing."""
         if known.video_path == str(path):
             return None
-        if Path(known.video_path).exists():
+        if os.path.lexists(known.video_path):
             return f"same content as {known.video_path}"
         store.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
@@ -201,7 +213,7 @@ class Ingest:
             )
             encoder = self._encoder
             self._reporter.started(path, reader.declared_seconds)
-            with store.write_video(self._connection, video) as writer:
+            with store.write_video(self._connection, video, encoder.info) as writer:
                 if writer is None:
                     raise _StoredElsewhereError(store.find_content(self._connection, sha256))
                 self._embed_frames(chain([first], frames), boxes, encoder, writer)
@@ -213,9 +225,6 @@ class Ingest:
     ) -> None:
         frames_a_batch = max(1, encoder.batch_size // len(boxes))
         while batch := list(islice(frames, frames_a_batch)):
-            for frame in batch:
-                if frame.image.shape[:2] != (boxes[0, 3], boxes[0, 2]):
-                    raise VideoError(f"the picture changes its size at {frame.pts_seconds:.1f} s; split the file there")
             embeddings = encoder.embed_frames([frame.image for frame in batch], boxes)
             writer.write(
                 [
@@ -251,7 +260,7 @@ def choose_model(connection: Connection, *, name: str | None, weights: Path | No
     if stored is None:
         return ModelChoice(name=name or DEFAULT_MODEL, weights=weights, device=device)
     if name and name != stored.model_name:
-        raise store.other_model_error(stored.model_name, name, same_name=False)
+        raise store.other_model_error(stored.model_name, name)
     if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
         weights = Path(stored.weights_path)
     return ModelChoice(name=stored.model_name, weights=weights, device=device)
@@ -271,9 +280,3 @@ def _text_tower(model: LoadedModel) -> TextTower | None:
         return extract_text_tower(model.module)
     except ModelError:
         return None
-
-
-def _message(error: psycopg.Error) -> str:
-    text = error.diag.message_primary or str(error).strip().splitlines()[0] if str(error).strip() else ""
-    hint = error.diag.message_hint
-    return " ".join(part for part in (text or type(error).__name__, hint and f"({hint})") if part)

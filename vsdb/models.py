@@ -98,7 +98,12 @@ def read_state_dict(path: Path) -> StateDict:
             state_dict = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each of the three formats has its own errors for a bad file
         raise ModelError(f"cannot read weights from {path}: {_first_line(error)}") from error
-    state_dict = state_dict.get("state_dict", state_dict)
+    if isinstance(state_dict, dict):
+        state_dict = state_dict.get("state_dict", state_dict)
+    if not isinstance(state_dict, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state_dict.items()
+    ):
+        raise ModelError(f"cannot read weights from {path}: it holds no names and tensors")
     return {key.removeprefix("module."): value for key, value in state_dict.items() if key not in OPENAI_BOOKKEEPING}
 
 

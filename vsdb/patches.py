@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
 
+MAX_SIDE = 32_767  # boxes are smallints
 MAX_PATCHES = 32_767  # patch_index is a smallint
 
 
@@ -38,6 +39,8 @@ def patch_boxes(width: int, height: int, *, patch_size: int, stride: int) -> NDA
     Raises:
         VideoError: the frame is smaller than a patch, or has more patches than a row can number.
     """
+    if max(width, height) > MAX_SIDE:
+        raise VideoError(f"a frame of {width}x{height} pixels is too large: at most {MAX_SIDE} a side can be stored")
     if patch_size > min(width, height):
         raise VideoError(
             f"a frame of {width}x{height} pixels is smaller than a patch of {patch_size}; "

@@ -24,7 +24,7 @@ def find_videos(paths: Iterable[str | Path], *, on_skip: Callable[[Path, str], N
     found: dict[Path, None] = {}
     for path in paths:
         for match in _expand(path):
-            if match.is_dir():
+            if os.path.isdir(match):
                 found.update(dict.fromkeys(_in_folder(match, on_skip)))
             else:
                 found[match] = None
@@ -32,18 +32,22 @@ def find_videos(paths: Iterable[str | Path], *, on_skip: Callable[[Path, str], N
 
 
 def _expand(path: str | Path) -> list[Path]:
-    literal = Path(os.path.abspath(Path(path).expanduser()))  # links stay as they were given
-    if literal.exists() or not glob.has_magic(str(path)):
+    given = os.path.expanduser(path)
+    literal = Path(os.path.abspath(given))  # links stay as they were given
+    if os.path.lexists(literal) or not glob.has_magic(given):
         return [literal]
-    matches = sorted(glob.glob(str(literal), recursive=True))
-    return [Path(match) for match in matches] or [literal]
+    pattern = given if os.path.isabs(given) else os.path.join(glob.escape(os.getcwd()), given)
+    matches = sorted(glob.glob(pattern, recursive=True))
+    return [Path(os.path.abspath(match)) for match in matches] or [literal]
 
 
 def _in_folder(folder: Path, on_skip: Callable[[Path, str], None]) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            yield path
-        else:
-            on_skip(path, "not a video")
+    closed: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(parent, name) for name in sorted(files) if not name.startswith(".")):
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                yield path
+            else:
+                on_skip(path, "not a video")
+    yield from closed  # to be reported like a video that cannot be read

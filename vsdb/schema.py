@@ -34,24 +34,6 @@ comment on column vsdb.migrations.sha256 is 'SHA-256 of what was applied, 32 byt
 comment on column vsdb.migrations.applied_at is 'When it was applied.';
 """
 
-_DROP_VIEWS_AND_FUNCTIONS = """
-do $$
-declare
-    object text;
-begin
-    foreach object in array array(  -- read to the end before the first one goes
-        select format('view if exists %s', oid::regclass) from pg_class
-        where relnamespace = 'vsdb'::regnamespace and relkind = 'v'
-        union all
-        select format('routine if exists %s', oid::regprocedure) from pg_proc
-        where pronamespace = 'vsdb'::regnamespace and prorettype <> 'trigger'::regtype)
-    loop
-        execute format('drop %s cascade', object);
-    end loop;
-end
-$$;
-"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
@@ -111,7 +93,12 @@ def migrate(connection: Connection) -> list[str]:
 
 def apply_functions(connection: Connection) -> None:
     """Apply views, functions and grants again, inside the caller's transaction."""
-    _apply(function_files(), connection)
+    try:
+        with connection.transaction():
+            _apply(function_files(), connection)
+    except errors.InvalidFunctionDefinition:  # a function of another version has other result columns
+        _drop_functions(connection)
+        _apply(function_files(), connection)
     _record(connection, FUNCTIONS_ID, "functions", _functions_sha256())
 
 
@@ -195,12 +182,22 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
     ).fetchall()
     if not columns:
         return
-    connection.execute("set local client_min_messages = warning")
-    connection.execute(_DROP_VIEWS_AND_FUNCTIONS)
+    _drop_functions(connection)
+    connection.execute("drop view vsdb.patch_embeddings")
     halfvec = sql.SQL("{}.halfvec({})").format(sql.Identifier(_vector_schema(connection)), sql.Literal(dim))
     for (table,) in columns:
         connection.execute(sql.SQL("alter table {} alter column embedding type {}").format(sql.SQL(table), halfvec))
     apply_functions(connection)
+
+
+def _drop_functions(connection: Connection) -> None:
+    """Drop all functions but triggers in one statement, so that only what others built on them stands in the way."""
+    row = connection.execute(
+        """select string_agg(oid::regprocedure::text, ', ') from pg_proc
+           where pronamespace = 'vsdb'::regnamespace and prorettype <> 'trigger'::regtype"""
+    ).fetchone()
+    if row and row[0]:
+        connection.execute("drop routine " + row[0])
 
 
 def _is_empty(connection: Connection) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from vsdb.encoder import Encoder
 
-MIN_Z = 1.5  # below it even the best moment is no better than what unrelated prompts find
 DEFAULT_WITHIN_SECONDS = 10.0
 
 _COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id, z"
@@ -70,7 +69,7 @@ class Narrowing:
     recorded_to: datetime | None = None
     """Only frames recorded at or before this time."""
     min_z: float | None = None
-    """Moments with a lower z do not count."""
+    """Moments with a lower z do not count; None asks that the best one has 1.0, unless there is a min_score."""
 
 
 def search(connection: Connection, question: Question, narrowing: Narrowing) -> list[Moment]:
@@ -96,9 +95,12 @@ def search(connection: Connection, question: Question, narrowing: Narrowing) -> 
     return _moments(connection, call, {**vars(narrowing), **terms.values})
 
 
-def stands_out(moment: Moment) -> bool:
-    """Whether a moment scores above what unrelated prompts find; True where that was not measured yet."""
-    return moment.z is None or moment.z >= MIN_Z
+def nearest(connection: Connection, question: Question, narrowing: Narrowing) -> Moment | None:
+    """The best of the answers that do not stand out; None where there is none, or where a bound was given."""
+    if narrowing.min_score is not None or narrowing.min_z is not None:
+        return None
+    moments = search(connection, question, replace(narrowing, max_moments=1, min_z=float("-inf")))
+    return moments[0] if moments else None
 
 
 def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:
@@ -184,7 +186,7 @@ def load_encoder(connection: Connection) -> Encoder:
     weights = Path(stored.weights_path) if stored.weights_path else None
     loaded = load_model(stored.model_name, weights=weights)
     if loaded.info.weights_sha256 != stored.weights_sha256:
-        raise store.other_model_error(stored.model_name, stored.model_name, same_name=True)
+        raise store.other_model_error(stored.model_name, stored.model_name)
     return Encoder(loaded, device="cpu")
 
 
@@ -212,4 +214,6 @@ def _as_text(words: str) -> str:
 
 
 def _as_vector(embedding: NDArray[floating[Any]]) -> str:
-    return "[" + ",".join(f"{value:.8g}" for value in embedding.tolist()) + "]"
+    from pgvector import HalfVector  # brings numpy, which a question in words does without
+
+    return str(HalfVector(embedding).to_text())

@@ -19,6 +19,7 @@ from vsdb.types import ModelInfo, Video
 
 _COPY = """copy vsdb.patches
     (video_id, pts_seconds, frame_index, patch_index, x, y, width, height, embedding) from stdin (format binary)"""
+FRAMES_A_COPY = 64  # a trigger gathers runs of alike patches from each COPY: they must not depend on the device
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 
@@ -69,33 +70,48 @@ class VideoWriter:
     def __init__(self, connection: Connection, video_id: int) -> None:
         self._connection = connection
         self._video_id = video_id
+        self._waiting: list[FrameEmbeddings] = []
         self.num_frames = 0
         self.num_patches = 0
 
     def write(self, frames: list[FrameEmbeddings]) -> None:
-        """COPY the patches of some frames."""
-        rows = b"".join(_copy_rows(self._video_id, frame) for frame in frames)
-        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(_COPY_HEADER + rows + _COPY_TRAILER)
+        """Take the patches of some frames; every so many frames are one COPY, however they come."""
+        self._waiting += frames
         self.num_frames += len(frames)
         self.num_patches += sum(len(frame.embeddings) for frame in frames)
+        while len(self._waiting) >= FRAMES_A_COPY:
+            self._copy(self._waiting[:FRAMES_A_COPY])
+            del self._waiting[:FRAMES_A_COPY]
 
     def finish(self, *, duration_seconds: float) -> None:
-        """Note the counts and the length, known only now."""
+        """Write what is left, and the counts and the length, known only now."""
+        if self._waiting:
+            self._copy(self._waiting)
         self._connection.execute(
             "update vsdb.videos set num_frames = %s, num_patches = %s, duration_seconds = %s where video_id = %s",
             [self.num_frames, self.num_patches, duration_seconds, self._video_id],
         )
 
+    def _copy(self, frames: list[FrameEmbeddings]) -> None:
+        rows = b"".join(_copy_rows(self._video_id, frame) for frame in frames)
+        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(_COPY_HEADER + rows + _COPY_TRAILER)
+
 
 @contextmanager
-def write_video(connection: Connection, video: NewVideo) -> Iterator[VideoWriter | None]:
+def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> Iterator[VideoWriter | None]:
     """Open a transaction that replaces whatever was stored under this content or this path.
 
     Yields:
         A writer; or None when another process has just stored the same video.
+
+    Raises:
+        DatabaseError: the database is not (or no longer) that model's.
     """
     with connection.transaction():
+        row = connection.execute("select model_name, weights_sha256 from vsdb.models for share").fetchone()
+        if row is None or row[1] != model.weights_sha256:
+            raise other_model_error(row[0] if row else "no model", model.model_name)
         connection.execute(
             "delete from vsdb.videos where content_sha256 = %s or video_path = %s",
             [video.content_sha256, video.video_path],
@@ -144,8 +160,13 @@ def list_videos(connection: Connection) -> list[Video]:
         return cursor.execute("select * from vsdb.videos_view order by video_path").fetchall()
 
 
+def has_path(connection: Connection, path: str) -> bool:
+    """Whether a video is stored under exactly this path."""
+    return connection.execute("select from vsdb.videos where video_path = %s", [path]).rowcount > 0
+
+
 def remove_videos(connection: Connection, pattern: str) -> list[str]:
-    """Delete the videos at a path, in a folder, or, where ``pattern`` holds a %, those that SQL's LIKE matches.
+    """Delete the video at a path; else those in a folder, or, where ``pattern`` holds a %, that SQL's LIKE matches.
 
     Returns:
         Their paths.
@@ -153,8 +174,9 @@ def remove_videos(connection: Connection, pattern: str) -> list[str]:
     rows = connection.execute(
         """delete from vsdb.videos
            where video_path = %(path)s
-              or starts_with(video_path, rtrim(%(path)s, '/') || '/')
-              or strpos(%(path)s, '%%') > 0 and video_path like %(path)s
+              or not exists (select from vsdb.videos v where v.video_path = %(path)s)
+                 and (starts_with(video_path, rtrim(%(path)s, '/') || '/')
+                      or strpos(%(path)s, '%%') > 0 and video_path like %(path)s)
            returning video_path""",
         {"path": pattern},
     ).fetchall()
@@ -162,10 +184,10 @@ def remove_videos(connection: Connection, pattern: str) -> list[str]:
 
 
 def get_model(connection: Connection) -> ModelInfo | None:
-    """The model whose embeddings the database holds; None before the first ingest."""
+    """The model whose embeddings the database holds; None while it holds no video."""
     row = connection.execute(
         """select model_name, weights_sha256, weights_path, embedding_dim, image_size, image_mean, image_std,
-                  interpolation, resize_mode from vsdb.models"""
+                  interpolation, resize_mode from vsdb.models where exists (select from vsdb.videos)"""
     ).fetchone()
     if row is None:
         return None
@@ -184,29 +206,38 @@ def get_model(connection: Connection) -> ModelInfo | None:
 
 
 def register_model(connection: Connection, info: ModelInfo) -> None:
-    """Make a new database this model's, or check that it already is.
+    """Make a database without videos this model's, or check that it already is.
 
     Raises:
         DatabaseError: the database holds embeddings of other weights.
     """
     with connection.transaction():
-        values = _model_row(info)
-        inserted = connection.execute(
-            f"""insert into vsdb.models ({", ".join(values)}) values ({", ".join(["%s"] * len(values))})
-                on conflict (singleton) do nothing returning true""",
-            list(values.values()),
-        ).fetchone()
-        if inserted:
-            schema.set_embedding_dim(connection, info.embedding_dim)
-    stored = get_model(connection)
-    if stored is None or stored.weights_sha256 != info.weights_sha256:
-        other = stored.model_name if stored else "nothing"
-        raise other_model_error(other, info.model_name, same_name=other == info.model_name)
+        connection.execute("select from vsdb.models for update")  # until no one stores a video with it
+        stored = get_model(connection)
+        if stored is None:
+            _replace_model(connection, info)
+        elif stored.weights_sha256 != info.weights_sha256:
+            raise other_model_error(stored.model_name, info.model_name)
 
 
-def other_model_error(stored: str, asked: str, *, same_name: bool) -> DatabaseError:
+def _replace_model(connection: Connection, info: ModelInfo) -> None:
+    values = _model_row(info)
+    same = connection.execute("select from vsdb.models where weights_sha256 = %s", [info.weights_sha256]).rowcount
+    if not same:
+        connection.execute("delete from vsdb.background")
+        connection.execute("update vsdb.neutral_prompts set embedding = null")
+        schema.set_embedding_dim(connection, info.embedding_dim)
+    connection.execute("delete from vsdb.models")
+    connection.execute(
+        f"""insert into vsdb.models ({", ".join(values)}) values ({", ".join(["%s"] * len(values))})
+            on conflict do nothing""",
+        list(values.values()),
+    )
+
+
+def other_model_error(stored: str, asked: str) -> DatabaseError:
     """The refusal to mix two models in one database."""
-    what = f"other weights of {stored}" if same_name else f"embeddings of {stored}"
+    what = f"other weights of {stored}" if stored == asked else f"embeddings of {stored}"
     return DatabaseError(
         f"this database holds {what}, and one database holds one model ({asked} was asked for); "
         "put the other model in a database of its own: --dsn DSN, or VSDB_HOME=FOLDER for a second embedded one"

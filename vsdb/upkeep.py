@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg import errors
 
+from vsdb.errors import database_message
 from vsdb.schema import Connection
 
 if TYPE_CHECKING:
     from vsdb.encoder import Encoder
 
 BYTES_A_ROW = 3_000  # of an HNSW graph over halfvec(640) while it is built: vector, neighbours, bookkeeping
-MAX_BUILD_BYTES = 8 << 30
+MAX_BUILD_BYTES = 1 << 30  # a parallel build takes it as shared memory, of which a container has little
 CHANGE_WORTH_MEASURING = 0.1  # of the patches stored
 
 
@@ -26,7 +28,7 @@ def store_neutral_prompts(connection: Connection, encoder: Encoder) -> None:
             cursor.execute("update vsdb.neutral_prompts set embedding = %s where prompt = %s", [text, prompt])
 
 
-def after_ingest(connection: Connection, *, on_step: Callable[[str], None]) -> None:
+def after_ingest(connection: Connection, *, on_step: Callable[[str], None], on_warning: Callable[[str], None]) -> None:
     """Build the index where the database has grown to need it, and measure unrelated prompts anew.
 
     Both are for those who own the tables: who may only add videos leaves them to the owner's next ingest.
@@ -34,12 +36,15 @@ def after_ingest(connection: Connection, *, on_step: Callable[[str], None]) -> N
     Args:
         connection: to a database whose videos are all committed.
         on_step: is told what takes time.
+        on_warning: is told what failed: the videos are stored all the same.
     """
     try:
         _build_index(connection, on_step)
         _refresh_background(connection, on_step)
     except errors.InsufficientPrivilege:
         return
+    except psycopg.Error as error:
+        on_warning(f"the videos are stored, but the upkeep of the database failed: {database_message(error)}")
 
 
 def _build_index(connection: Connection, on_step: Callable[[str], None]) -> None:

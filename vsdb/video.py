@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -175,15 +176,18 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def check_readable(path: Path) -> None:
-    """Raise VideoError when ``path`` is not a file with bytes in it that we may read."""
+    """Raise VideoError when ``path`` is not a regular file with bytes in it that we may read."""
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise VideoError("a folder that cannot be read" if not os.access(path, os.R_OK) else "a folder, not a file")
+        if not stat.S_ISREG(mode):  # a pipe or a device could be read for ever
+            raise VideoError("not a regular file")
         with path.open("rb") as file:
             if not file.read(1):
                 raise VideoError("the file is empty")
     except FileNotFoundError:
         raise VideoError("no such file") from None
-    except IsADirectoryError:
-        raise VideoError("a folder, not a file") from None
     except PermissionError:
         raise VideoError("no permission to read the file") from None
     except OSError as error:

@@ -93,10 +93,15 @@ def test_the_demo_leaves_another_model_s_database_alone(run_vsdb: Run, connectio
                                     interpolation, resize_mode)
            values ('RN50x4', sha256('x'), 640, 288, '{0,0,0}', '{1,1,1}', 'bicubic', 'shortest')"""
     )
+    connection.execute(
+        """insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
+                                    every_seconds, patch_size, stride, num_frames, num_patches)
+           values ('/a.mp4', sha256('a'), 1, 1, 1, 1, 1, 1, 1, 1, 1)"""
+    )
     run = run_vsdb("demo")
     assert run.returncode == 1
     assert "nothing was touched" in run.stderr
-    assert connection.execute("select count(*) from vsdb.videos").fetchone() == (0,)
+    assert connection.execute("select video_path from vsdb.videos").fetchall() == [("/a.mp4",)]
 
 
 def test_every_command_of_the_readme_exists(run_vsdb: Run) -> None:

@@ -143,5 +143,11 @@ def test_another_dimension_changes_the_column_and_keeps_the_views(connection: Co
     typed = "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = %s::regclass and attname = %s"
     assert connection.execute(typed, ["vsdb.patches", "embedding"]).fetchone() == ("halfvec(512)",)
     assert connection.execute("select count(*) from vsdb.patch_embeddings").fetchone() == (0,)
-    assert store.get_model(connection) == info
     schema.check(connection)
+
+
+def test_a_function_of_another_version_is_replaced(connection: Connection) -> None:
+    connection.execute("drop function vsdb.has_index cascade")
+    connection.execute("create function vsdb.has_index() returns text language sql as $$ select 'old' $$")
+    schema.migrate(connection)
+    assert connection.execute("select vsdb.has_index()").fetchone() == (False,)

@@ -79,7 +79,7 @@ def measured(connection: Connection) -> Connection:
 
 def z_of(connection: Connection, query: str) -> float:
     """z of the best moment."""
-    row = connection.execute("select z from vsdb.search_embedding(%s, 1)", (query,)).fetchone()
+    row = connection.execute("select z from vsdb.search_embedding(%s, 1, min_z => '-infinity')", (query,)).fetchone()
     assert row is not None
     return float(row[0])
 

@@ -29,6 +29,12 @@ MODEL = ModelInfo(
 )
 
 
+@pytest.fixture(autouse=True)
+def registered(connection: Connection) -> None:
+    """Every test's database is this model's."""
+    store.register_model(connection, MODEL)
+
+
 def new_video(path: str = "/a.mp4", content: int = 1) -> NewVideo:
     return NewVideo(
         video_path=path,
@@ -52,7 +58,7 @@ def frame(index: int) -> FrameEmbeddings:
 
 
 def write(connection: Connection, video: NewVideo, num_frames: int = 2) -> None:
-    with store.write_video(connection, video) as writer:
+    with store.write_video(connection, video, MODEL) as writer:
         assert writer is not None
         writer.write([frame(index) for index in range(num_frames)])
         writer.finish(duration_seconds=2.5)
@@ -67,7 +73,6 @@ def counts(connection: Connection) -> tuple[int, int]:
 
 
 def test_what_is_copied_is_what_is_read(connection: Connection) -> None:
-    store.register_model(connection, MODEL)
     write(connection, new_video())
     rows = connection.execute(
         """select pts_seconds, patch_index, x, y, width, height, embedding::text
@@ -99,7 +104,7 @@ def test_rows_are_six_to_a_page_and_out_of_toast(connection: Connection) -> None
 
 def test_an_error_inside_leaves_what_was_there(connection: Connection) -> None:
     write(connection, new_video())
-    with pytest.raises(ZeroDivisionError), store.write_video(connection, new_video()) as writer:
+    with pytest.raises(ZeroDivisionError), store.write_video(connection, new_video(), MODEL) as writer:
         assert writer is not None
         writer.write([frame(0)])
         raise ZeroDivisionError
@@ -117,10 +122,10 @@ def test_the_second_of_two_at_once_finds_the_first_one_s_rows(dsn: str, connecti
     outcome: list[object] = []
 
     def second() -> None:
-        with psycopg.connect(dsn, autocommit=True) as other, store.write_video(other, new_video()) as writer:
+        with psycopg.connect(dsn, autocommit=True) as other, store.write_video(other, new_video(), MODEL) as writer:
             outcome.append(writer)
 
-    with store.write_video(connection, new_video()) as writer:
+    with store.write_video(connection, new_video(), MODEL) as writer:
         assert writer is not None
         thread = threading.Thread(target=second)
         thread.start()
@@ -156,7 +161,6 @@ def test_a_moved_video_keeps_its_rows_and_takes_the_place_of_another(connection:
     ],
 )
 def test_remove_takes_a_path_a_folder_or_a_pattern(connection: Connection, pattern: str, left: list[str]) -> None:
-    store.register_model(connection, MODEL)
     for content, path in enumerate(["/cam/a_1.mp4", "/cam/ab1.mp4", "/cam/deep/c.mp4", "/camera.mp4"]):
         write(connection, new_video(path, content + 1), num_frames=1)
     store.remove_videos(connection, pattern)
@@ -164,12 +168,51 @@ def test_remove_takes_a_path_a_folder_or_a_pattern(connection: Connection, patte
     assert counts(connection)[1] == 3 * len(left)
 
 
+def other_model(name: str = "tiny") -> ModelInfo:
+    return ModelInfo(**{**vars(MODEL), "weights_sha256": b"x" * 32, "model_name": name})
+
+
 def test_other_weights_are_refused_with_what_to_do(connection: Connection) -> None:
+    write(connection, new_video())
     store.register_model(connection, MODEL)
-    store.register_model(connection, MODEL)
-    other = ModelInfo(**{**vars(MODEL), "weights_sha256": b"x" * 32})
     with pytest.raises(DatabaseError, match=r"other weights of tiny.*--dsn DSN, or VSDB_HOME=FOLDER"):
-        store.register_model(connection, other)
+        store.register_model(connection, other_model())
     with pytest.raises(DatabaseError, match="holds embeddings of tiny.*RN50x4 was asked for"):
-        store.register_model(connection, ModelInfo(**{**vars(other), "model_name": "RN50x4"}))
+        store.register_model(connection, other_model("RN50x4"))
     assert store.get_model(connection) == MODEL
+
+
+def test_a_database_without_videos_takes_another_model(connection: Connection) -> None:
+    assert store.get_model(connection) is None
+    store.register_model(connection, other_model("RN50x4"))
+    with (
+        pytest.raises(DatabaseError, match="holds embeddings of RN50x4"),
+        store.write_video(connection, new_video(), MODEL),
+    ):
+        pass
+    with store.write_video(connection, new_video(), other_model("RN50x4")) as writer:
+        assert writer is not None
+        writer.write([frame(0)])
+        writer.finish(duration_seconds=1)
+    assert store.get_model(connection) == other_model("RN50x4")
+
+
+def test_rows_do_not_depend_on_how_frames_come(connection: Connection) -> None:
+    """The runs of alike patches are gathered from each COPY, so a COPY must not follow the encoder's batches."""
+    runs = []
+    for batch in (1, 7, 100):
+        with store.write_video(connection, new_video(), MODEL) as writer:
+            assert writer is not None
+            frames = [
+                FrameEmbeddings(**{**vars(frame(0)), "frame_index": i, "pts_seconds": float(i)}) for i in range(100)
+            ]
+            for start in range(0, len(frames), batch):
+                writer.write(frames[start : start + batch])
+            writer.finish(duration_seconds=100)
+        runs.append(
+            connection.execute(
+                "select first_frame, last_frame, patch_index from vsdb.patch_runs order by 1, 2, 3"
+            ).fetchall()
+        )
+    assert runs[0] == runs[1] == runs[2]
+    assert counts(connection) == (1, 300)

@@ -21,7 +21,7 @@ def test_the_database_is_for_this_machine_alone_and_keeps_its_data(compose: dict
     assert all(port.startswith("127.0.0.1:") for port in database["ports"])
     assert database["volumes"] == ["data:/var/lib/postgresql"]
     assert "data" in compose["volumes"]
-    assert database["healthcheck"]["test"][1] == "pg_isready"
+    assert database["healthcheck"]["test"][1:3] == ["pg_isready", "--host=127.0.0.1"]
     assert "VSDB_PASSWORD:?" in database["environment"]["POSTGRES_PASSWORD"]  # no default password
 
 

@@ -25,7 +25,7 @@ def find(*paths: str | Path) -> tuple[list[Path], dict[Path, str]]:
 
 def test_a_folder_gives_its_videos_and_says_what_it_passes_over(tree: Path) -> None:
     found, skipped = find(tree)
-    assert found == [tree / "a.MKV", tree / "b.mp4", tree / "deep/c.webm", tree / "odd[1].mp4"]
+    assert found == [tree / "a.MKV", tree / "b.mp4", tree / "odd[1].mp4", tree / "deep/c.webm"]
     assert skipped == {tree / "notes.txt": "not a video"}
 
 
@@ -47,3 +47,13 @@ def test_each_file_comes_once_and_absolute(tree: Path, monkeypatch: pytest.Monke
 
 def test_a_named_file_is_taken_whatever_it_is_called(tree: Path) -> None:
     assert find(tree / "notes.txt") == ([tree / "notes.txt"], {})
+
+
+def test_a_glob_is_of_the_current_folder_whatever_that_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "holiday [2024]"
+    folder.mkdir()
+    (folder / "a.mp4").touch()
+    monkeypatch.chdir(folder)
+    assert find("*.mp4")[0] == [folder / "a.mp4"]
