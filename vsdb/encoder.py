@@ -14,6 +14,7 @@ from torchvision.transforms import functional as transforms
 from vsdb.errors import ModelError
 from vsdb.models import LoadedModel
 
+MAX_ASPECT = 4
 BATCH_SIZES = {"cuda": 512, "mps": 128, "cpu": 64}
 
 
@@ -48,8 +49,18 @@ class Encoder:
         Returns:
             float16, shape (N, P, embedding_dim), embeddings of length 1.
         """
-        embeddings = self.embed_pictures(torch.cat([self.cut(image, boxes) for image in images]))
-        return embeddings.reshape(len(images), len(boxes), -1)
+        embeddings = []
+        waiting: list[torch.Tensor] = []
+        for image in images:
+            # A fine grid over a large frame is cut in parts: its source pixels alone could fill the memory.
+            for start in range(0, len(boxes), self.batch_size):
+                waiting.append(self.cut(image, boxes[start : start + self.batch_size]))
+                if sum(map(len, waiting)) >= self.batch_size:
+                    embeddings.append(self.embed_pictures(torch.cat(waiting)))
+                    waiting = []
+        if waiting:
+            embeddings.append(self.embed_pictures(torch.cat(waiting)))
+        return np.concatenate(embeddings).reshape(len(images), len(boxes), -1)
 
     def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> torch.Tensor:
         """Cut boxes out of a frame and bring each to the model's size.
@@ -106,6 +117,10 @@ class Encoder:
     def _resize(self, pictures: torch.Tensor) -> torch.Tensor:
         """Bring pictures (N, 3, h, w) of one shape to the model's square, as open_clip's own transform does."""
         height, width = pictures.shape[-2:]
+        if self.info.resize_mode == "shortest" and max(height, width) > MAX_ASPECT * min(height, width):
+            # The crop would throw these ends away anyway, after a resize that a very long picture makes huge.
+            height, width = (min(side, MAX_ASPECT * min(height, width)) for side in (height, width))
+            pictures = transforms.center_crop(pictures, [height, width])
         side = self.info.image_size
         if height == width or self.info.resize_mode == "squash":
             new_height = new_width = side

@@ -159,7 +159,7 @@ class Ingest:
             known = store.find_content(self._connection, sha256)
             if known and not self._force and self._same_sampling(known):
                 return result("unchanged", (known.num_frames, known.num_patches), self._move(known, path))
-            return result("ingested", self._embed(path, sha256))
+            return result("ingested", self._embed(path, sha256, known.video_id if known else None))
         except _StoredElsewhereError as stored:
             return result("unchanged", stored.counts, "another vsdb has just ingested it")
         except VideoError as error:
@@ -191,7 +191,7 @@ class Ingest:
         store.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
 
-    def _embed(self, path: Path, sha256: bytes) -> tuple[int, int]:
+    def _embed(self, path: Path, sha256: bytes, replaces: int | None) -> tuple[int, int]:
         every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
         with VideoReader(path) as reader:
             frames = reader.sample(every_seconds=every_seconds)
@@ -210,6 +210,7 @@ class Ingest:
                 patch_size=patch_size,
                 stride=stride,
                 recorded_at=self._sampling.recorded_at or recorded_at(path),
+                replaces=replaces,
             )
             encoder = self._encoder
             self._reporter.started(path, reader.declared_seconds)

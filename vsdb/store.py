@@ -50,6 +50,8 @@ class NewVideo:
     patch_size: int
     stride: int
     recorded_at: datetime | None
+    replaces: int | None = None
+    """video_id of this content's rows, which are to be made anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +102,10 @@ class VideoWriter:
 
 @contextmanager
 def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> Iterator[VideoWriter | None]:
-    """Open a transaction that replaces whatever was stored under this content or this path.
+    """Open a transaction that stores a video in place of what it replaces and of other content at its path.
 
     Yields:
-        A writer; or None when another process has just stored the same video.
+        A writer; or None when the same content is stored already, such as by another process just now.
 
     Raises:
         DatabaseError: the database is not (or no longer) that model's.
@@ -113,8 +115,8 @@ def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> It
         if row is None or row[1] != model.weights_sha256:
             raise other_model_error(row[0] if row else "no model", model.model_name)
         connection.execute(
-            "delete from vsdb.videos where content_sha256 = %s or video_path = %s",
-            [video.content_sha256, video.video_path],
+            "delete from vsdb.videos where video_id = %s or video_path = %s and content_sha256 <> %s",
+            [video.replaces, video.video_path, video.content_sha256],
         )
         # Two ingests of one video: the second waits here for the first one's commit and finds its row.
         row = connection.execute(
@@ -222,12 +224,15 @@ def register_model(connection: Connection, info: ModelInfo) -> None:
 
 def _replace_model(connection: Connection, info: ModelInfo) -> None:
     values = _model_row(info)
-    same = connection.execute("select from vsdb.models where weights_sha256 = %s", [info.weights_sha256]).rowcount
-    if not same:
-        connection.execute("delete from vsdb.background")
-        connection.execute("update vsdb.neutral_prompts set embedding = null")
-        schema.set_embedding_dim(connection, info.embedding_dim)
+    # The same model's row stays in place: another process may be waiting for it to store its first video.
+    if connection.execute(
+        "update vsdb.models set weights_path = %s where weights_sha256 = %s", [info.weights_path, info.weights_sha256]
+    ).rowcount:
+        return
     connection.execute("delete from vsdb.models")
+    connection.execute("delete from vsdb.background")
+    connection.execute("update vsdb.neutral_prompts set embedding = null")
+    schema.set_embedding_dim(connection, info.embedding_dim)
     connection.execute(
         f"""insert into vsdb.models ({", ".join(values)}) values ({", ".join(["%s"] * len(values))})
             on conflict do nothing""",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests import clips
@@ -57,16 +62,67 @@ def test_the_design_s_second_query_runs_as_it_is_written(run_vsdb: Run, street: 
 
 def test_output_for_people_and_for_programs(run_vsdb: Run, street: Path) -> None:
     run_vsdb("ingest", str(street), "--model", "tiny")
-    people = run_vsdb("query", "a dog", "-n", "2")
-    assert people.stdout.splitlines()[0].split() == "rank score start - end best box (px) video".split()
+    people = run_vsdb("query", "a red car", "-n", "2")
+    assert people.stdout.splitlines()[0].split() == "rank score z start - end best box (px) video".split()
     assert people.stderr == ""
-    table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a dog", "--csv").stdout)))
-    moments = json.loads(run_vsdb("query", "a dog", "--json").stdout)["moments"]
+    table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a red car", "--csv").stdout)))
+    moments = json.loads(run_vsdb("query", "a red car", "--json").stdout)["moments"]
     assert [float(row["score"]) for row in table] == [moment["score"] for moment in moments]
     listed = json.loads(run_vsdb("videos", "--json").stdout)
     assert [video["video_path"] for video in listed] == [str(street)]
     status = json.loads(run_vsdb("status", "--json").stdout)
     assert (status["num_videos"], status["num_frames"], status["model"]) == (1, 10, "tiny")
+
+
+def test_results_reach_a_pipe_while_the_bar_lives_on_a_terminal(street: Path, tmp_path: Path, dsn: str) -> None:
+    clip = Path(shutil.copy(street, tmp_path / ("a rather long name " * 4 + ".mp4")))
+    terminal, stderr = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vsdb", "ingest", str(clip), "--model", "tiny", "--json"],
+        env={**clean_environment(), "VSDB_DSN": dsn, "TERM": "xterm", "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+    os.close(stderr)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal whose other end is closed reads as an error
+        while block := os.read(terminal, 4096):
+            shown += block
+    out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert json.loads(out)["status"] == "ingested"
+    assert b"loading tiny" in shown
+    assert b"patches/s" in shown
+
+
+def test_commands_that_read_create_nothing(new_database: Callable[[str], str], run_vsdb: Run) -> None:
+    foreign = new_database("template0")
+    for arguments in (["videos"], ["query", "a dog"], ["status"], ["remove", "/x.mp4"]):
+        run = run_vsdb(*arguments, VSDB_DSN=foreign)
+        assert (run.returncode, "no vsdb schema yet" in run.stderr) == (1, True)
+    with psycopg.connect(foreign) as connection:
+        assert connection.execute("select to_regnamespace('vsdb')").fetchone() == (None,)
+
+
+def test_an_empty_path_names_nothing(run_vsdb: Run, street: Path, connection: Connection) -> None:
+    run_vsdb("ingest", str(street), "--model", "tiny")
+    for command in ("remove", "ingest"):
+        assert run_vsdb(command, "").returncode == 2
+    assert connection.execute("select count(*) from vsdb.videos").fetchone() == (1,)
+
+
+def test_pipes_devices_and_bytes_that_are_no_text_are_reported(run_vsdb: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    bad_name = os.fsdecode(bytes(tmp_path) + b"/\xff.mp4")
+    Path(bad_name).write_bytes(b"x")
+    good = clips.write_video(tmp_path / "good.mp4", [0], size=(64, 48))
+    run = run_vsdb("ingest", str(tmp_path / "pipe.mp4"), "/dev/zero", bad_name, str(good), "--model", "tiny", "--json")
+    assert run.returncode == 1
+    results = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [result["status"] for result in results] == ["failed", "failed", "failed", "ingested"]
+    assert ["not a regular file" in (result["reason"] or "") for result in results[:2]] == [True, True]
+    assert "not valid UTF-8" in results[2]["reason"]
 
 
 def test_no_match_is_an_empty_list_and_a_sentence(run_vsdb: Run, street: Path) -> None:
@@ -79,11 +135,11 @@ def test_no_match_is_an_empty_list_and_a_sentence(run_vsdb: Run, street: Path) -
 
 def test_filters_narrow_the_search(run_vsdb: Run, street: Path) -> None:
     run_vsdb("ingest", str(street), "--model", "tiny")
-    narrowed = json.loads(run_vsdb("query", "a dog", "--from", "2", "--to", "4", "--json").stdout)["moments"]
+    narrowed = json.loads(run_vsdb("query", "a red car", "--from", "2", "--to", "4", "--json").stdout)["moments"]
     assert narrowed
     assert all(2 <= moment["start_seconds"] <= moment["best_seconds"] <= 4 for moment in narrowed)
-    assert json.loads(run_vsdb("query", "a dog", "--video", "%/other.mp4", "--json").stdout)["moments"] == []
-    assert len(json.loads(run_vsdb("query", "a dog", "--video", "%street.mp4", "--json").stdout)["moments"]) > 0
+    assert json.loads(run_vsdb("query", "a red car", "--video", "other.mp4", "--json").stdout)["moments"] == []
+    assert len(json.loads(run_vsdb("query", "a red car", "--video", "street.mp4", "--json").stdout)["moments"]) > 0
 
 
 def test_failures_are_named_on_stderr_and_exit_with_1(run_vsdb: Run, tmp_path: Path) -> None:

@@ -115,3 +115,16 @@ def test_output_into_a_pipe_ends_when_the_command_does(home: Path) -> None:
         timeout=60,
     )
     assert piped.stdout.startswith("postgresql://")
+
+
+def test_a_home_with_a_long_path_keeps_its_socket_private(home: Path) -> None:
+    long_home = home / ("x" * 120)
+    try:
+        assert vsdb(long_home, "db", "start").returncode == 0
+        dsn = vsdb(long_home, "db", "dsn").stdout.strip()
+        folder = Path(psycopg.conninfo.conninfo_to_dict(dsn)["host"])
+        assert long_home not in folder.parents
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert vsdb(long_home, "status").returncode == 0
+    finally:
+        EmbeddedServer(long_home).stop()

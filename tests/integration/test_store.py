@@ -102,9 +102,16 @@ def test_rows_are_six_to_a_page_and_out_of_toast(connection: Connection) -> None
     assert row[0] == pytest.approx(6, abs=0.01)
 
 
+def again(connection: Connection) -> NewVideo:
+    """The stored video, to be made anew."""
+    known = store.find_content(connection, new_video().content_sha256)
+    assert known is not None
+    return NewVideo(**{**vars(new_video()), "replaces": known.video_id})
+
+
 def test_an_error_inside_leaves_what_was_there(connection: Connection) -> None:
     write(connection, new_video())
-    with pytest.raises(ZeroDivisionError), store.write_video(connection, new_video(), MODEL) as writer:
+    with pytest.raises(ZeroDivisionError), store.write_video(connection, again(connection), MODEL) as writer:
         assert writer is not None
         writer.write([frame(0)])
         raise ZeroDivisionError
@@ -200,8 +207,9 @@ def test_a_database_without_videos_takes_another_model(connection: Connection) -
 def test_rows_do_not_depend_on_how_frames_come(connection: Connection) -> None:
     """The runs of alike patches are gathered from each COPY, so a COPY must not follow the encoder's batches."""
     runs = []
+    write(connection, new_video())
     for batch in (1, 7, 100):
-        with store.write_video(connection, new_video(), MODEL) as writer:
+        with store.write_video(connection, again(connection), MODEL) as writer:
             assert writer is not None
             frames = [
                 FrameEmbeddings(**{**vars(frame(0)), "frame_index": i, "pts_seconds": float(i)}) for i in range(100)
