@@ -8,18 +8,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
 
+import vsdb
 from tests import clips
 from vsdb import schema
 from vsdb.embedded import OWNER, EmbeddedServer
 from vsdb.schema import Connection
+from vsdb.types import Sampling
 
 TEMPLATE = "vsdb_template"
+STREET_RECORDED_AT = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "videos"
 _numbers = count()
 
@@ -107,6 +111,19 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("street") / "street.mp4"
     clips.cut(CLIP, path, seconds=9.5)
     return path
+
+
+@pytest.fixture(scope="session")
+def street_index(server: EmbeddedServer, template: str) -> Iterator[vsdb.Index]:
+    """The whole demo clip, ingested once a worker; tests only read it."""
+    from vsdb.demo import CLIP
+
+    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+        connection.execute(f"create database whole_street template {template}")
+    with vsdb.connect(dsn=server.dsn("whole_street"), model="tiny", device="cpu") as index:
+        (result,) = index.ingest([CLIP], sampling=Sampling(recorded_at=STREET_RECORDED_AT))
+        assert result.status == "ingested"
+        yield index
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,10 @@ import pytest
 
 import vsdb
 from tests import clips
+from tests.conftest import STREET_RECORDED_AT
 from vsdb.demo import CLIP, TRUTH, true_intervals
 from vsdb.errors import UsageError
-from vsdb.types import Sampling
 from vsdb.video import VideoReader
-
-
-@pytest.fixture(scope="module")
-def street_index(server: object, template: str) -> Iterator[vsdb.Index]:
-    """The whole clip, ingested once for this file."""
-    import psycopg
-
-    from vsdb.embedded import OWNER, EmbeddedServer
-
-    assert isinstance(server, EmbeddedServer)
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        connection.execute(f"create database whole_street template {template}")
-    with vsdb.connect(dsn=server.dsn("whole_street"), model="tiny", device="cpu") as index:
-        (result,) = index.ingest([CLIP], sampling=Sampling(recorded_at=datetime(2026, 5, 1, 12, tzinfo=timezone.utc)))
-        assert result.status == "ingested"
-        yield index
 
 
 @pytest.mark.parametrize("prompt", sorted(true_intervals()))
@@ -103,7 +86,7 @@ def test_questions_that_make_no_sense_are_refused(street_index: vsdb.Index) -> N
 
 
 def test_recording_time_narrows_and_joins(street_index: vsdb.Index) -> None:
-    noon = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+    noon = STREET_RECORDED_AT
     assert street_index.videos()[0].recorded_at == noon
     assert street_index.search("a dog", recorded_from=noon.replace(hour=13)) == []
     early = street_index.search("a red car", recorded_to=noon.replace(second=10))
