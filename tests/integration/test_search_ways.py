@@ -51,7 +51,7 @@ def test_explain_tells_scan_candidates_and_recall(connection: Connection) -> Non
     assert results["moments"] == results["exact moments"]
     assert int(results["candidates"]) > 0
     assert results["recall"].endswith(f" of {results['exact moments']}")
-    assert any("patch_runs_embedding_hnsw" in result for step, result, _ in rows if step == "plan")
+    assert any("patch_runs_embedding_ivf" in result for step, result, _ in rows if step == "plan")
     assert all(time is None or time > 0 for _, _, time in rows)
 
 
@@ -107,11 +107,11 @@ def test_background_of_an_empty_database_is_not_measured(connection: Connection)
 
 def test_patch_runs_follow_the_patches(connection: Connection) -> None:
     still, other = {0: 0.9}, {1: 0.9}
-    video_id = add_video(connection, "/a.mp4", [still] * 20 + [other] * 3)
+    video_id = add_video(connection, "/a.mp4", [still] * 40 + [other] * 3)
     rows = connection.execute(
         "select first_frame, last_frame, start_seconds, last_seconds from vsdb.patch_runs order by 1"
     ).fetchall()
-    assert rows == [(0, 7, 0, 7), (8, 15, 8, 15), (16, 19, 16, 19), (20, 22, 20, 22)]
+    assert rows == [(0, 31, 0, 31), (32, 39, 32, 39), (40, 42, 40, 42)]
     connection.execute("delete from vsdb.videos where video_id = %s", (video_id,))
     assert connection.execute("select count(*) from vsdb.patch_runs").fetchone() == (0,)
 
