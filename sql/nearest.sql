@@ -46,32 +46,27 @@ comment on function vsdb.nearest_runs(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
 ) is 'Internal. Runs of patches nearest to the query, best first, with the distances (negative inner products) of their turned means. query: turned by vsdb.turn_query. A null filter is no filter.';
 
-create or replace function vsdb.best_frames(
+create or replace function vsdb.frames_of_runs(
     query halfvec, videos bigint[], first_frames integer[], last_frames integer[], patches smallint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
 ) returns table (video_id bigint, frame_index integer, score real)
 language sql stable parallel safe
 begin atomic
-    select r.video_id, best.frame_index, best.score
+    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real as score
     from unnest(videos, first_frames, last_frames, patches) as r (video_id, first_frame, last_frame, patch_index)
-    cross join lateral (
-        select p.frame_index, (-100 * (p.embedding <#> query))::real as score
-        from vsdb.patches p
-        where p.video_id = r.video_id
-          and p.frame_index between r.first_frame and r.last_frame
-          and p.patch_index = r.patch_index
-          and (from_seconds is null or p.pts_seconds >= from_seconds)
-          and (to_seconds is null or p.pts_seconds <= to_seconds)
-          and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
-          and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
-        order by score desc, p.frame_index
-        limit 1
-    ) best
-    order by best.score desc, r.video_id, best.frame_index;
+    join vsdb.patches p
+      on p.video_id = r.video_id
+         and p.frame_index between r.first_frame and r.last_frame
+         and p.patch_index = r.patch_index
+    where (from_seconds is null or p.pts_seconds >= from_seconds)
+      and (to_seconds is null or p.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
+    order by score desc, p.video_id, p.frame_index;
 end;
-comment on function vsdb.best_frames(
+comment on function vsdb.frames_of_runs(
     halfvec, bigint[], integer[], integer[], smallint[], float8, float8, timestamptz, timestamptz
-) is 'Internal. Of each run given (video, first and last frame, patch) the frame whose patch scores best (100 x cosine) among those that the filters leave, best first, ties by key.';
+) is 'Internal. The frames of the runs given (video, first and last frame, patch) that the filters leave, with the score (100 x cosine) of that patch, best first, ties by key. A frame of several runs comes several times.';
 
 create or replace function vsdb.nearest_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,

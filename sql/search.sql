@@ -56,14 +56,16 @@ create or replace function vsdb.find_moments(
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable
-set ivfflat.probes = 200  -- of 4,000 lists at most
+set ivfflat.probes = 300  -- of 4,000 lists at most
 set ivfflat.iterative_scan = 'relaxed_order'  -- where filters leave few of the runs, more lists are read
+set plan_cache_mode = force_generic_plan  -- the same small statements run many times
+set jit = off
 as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 50 + 5 * max_moments;
-    slack constant real := 0.1;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
@@ -98,9 +100,8 @@ begin
                 from vsdb.fetch_runs(runs, batch_size);
                 num_candidates := num_candidates + num_runs;
                 open candidates no scroll for
-                    select * from vsdb.best_frames(query, videos, first_frames, last_frames, patches,
-                                                   from_seconds, to_seconds,
-                                                   recorded_from, recorded_to);
+                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,
+                                                      from_seconds, to_seconds, recorded_from, recorded_to);
             end if;
             loop
                 fetch candidates into candidate;
