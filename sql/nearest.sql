@@ -101,7 +101,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
     candidates refcursor;
-    turned halfvec;
+    turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
     centre_score float8;
 begin
     select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;
@@ -127,7 +127,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
     candidates refcursor;
-    turned halfvec;
+    turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
     centre_score float8;
 begin
     select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;

@@ -163,6 +163,23 @@ def test_one_huge_moment_does_not_hide_the_others(connection: Connection, num_pa
     assert (found[0].start_seconds, found[0].end_seconds) == (0, 2600)
 
 
+@pytest.mark.parametrize("with_index", [False, True], ids=["runs", "index"])
+def test_coarse_scans_serve_a_reader_without_search_path(connection: Connection, dsn: str, *, with_index: bool) -> None:
+    add_video(connection, "/a.mp4", scores([0] * 20 + [70] * 5 + [0] * 20))
+    if with_index:
+        connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, 10_000_000)
+    wanted = search(connection, axis(0), exact=True)
+    with psycopg.connect(dsn) as other:
+        other.execute("set search_path = ''")
+        other.execute("set role vsdb_reader")
+        other.execute("set transaction read only")
+        rows = other.execute(
+            "select start_seconds, end_seconds from vsdb.search_embedding(%s::public.halfvec)", (axis(0),)
+        ).fetchall()
+    assert rows == [(moment.start_seconds, moment.end_seconds) for moment in wanted]
+
+
 def test_build_index_waits_for_a_size_that_pays(connection: Connection) -> None:
     add_video(connection, "/a.mp4", scores([0, 50, 0]))
 
