@@ -1,39 +1,61 @@
--- The HNSW index. Re-applied at every migrate.
+-- The IVFFlat index. Re-applied at every migrate.
 
 create or replace function vsdb.has_index() returns boolean
 language sql stable parallel safe
 begin atomic
     select exists (
         select from pg_index i
-        where i.indexrelid = to_regclass('vsdb.patch_runs_embedding_hnsw') and i.indisvalid
+        where i.indexrelid = to_regclass('vsdb.patch_runs_embedding_ivf') and i.indisvalid
     );
 end;
-comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its HNSW index.';
+comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its index.';
 
-create or replace function vsdb.needs_index(min_patches bigint default 2000000) returns boolean
+create or replace function vsdb.needs_index(min_patches bigint default 150000) returns boolean
 language sql stable parallel safe
 begin atomic
     select not vsdb.has_index() and coalesce(sum(v.num_patches), 0) >= min_patches from vsdb.videos v;
 end;
-comment on function vsdb.needs_index(bigint) is 'Whether the database holds min_patches or more and has no HNSW index yet.';
+comment on function vsdb.needs_index(bigint) is 'Whether the database holds min_patches or more and has no index yet.';
 
-create or replace function vsdb.build_index(
-    min_patches bigint default 2000000, m integer default 16, ef_construction integer default 200
-)
+create or replace function vsdb.store_turning(directions text[], centres real[], stretches real[]) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+begin
+    if exists (select from vsdb.turning) then
+        raise exception 'the patch runs are turned already'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'vsdb.turning is stored once, before the index is first built.';
+    end if;
+    lock table vsdb.patch_runs in share row exclusive mode;  -- runs stored meanwhile would not be turned
+    insert into vsdb.turning (axis, direction, centre, stretch)
+    select t.place - 1, t.direction::halfvec, t.centre, t.stretch
+    from unnest(directions, centres, stretches) with ordinality as t (direction, centre, stretch, place);
+    update vsdb.patch_runs r set embedding = vsdb.turn(r.embedding);
+end;
+$$;
+comment on function vsdb.store_turning(text[], real[], real[]) is
+    'Internal. Stores vsdb.turning, one entry for each axis, and turns the patch runs, about 2,000 a second.';
+
+create or replace function vsdb.build_index(min_patches bigint default 150000, lists integer default null)
 returns boolean
 language plpgsql volatile
 set search_path from current
 set client_min_messages = warning
 as $$
+declare
+    -- A list of about 16 runs is one thing in a few scenes. More than 4,000 lists would cost too much to compare.
+    chosen constant integer := coalesce(
+        lists, (select least(4000, greatest(1, count(*) / 16)) from vsdb.patch_runs));
 begin
     if not vsdb.needs_index(min_patches) then
         return false;
     end if;
-    drop index if exists vsdb.patch_runs_embedding_hnsw;  -- one that a cut-off build left behind is not valid
-    execute format('create index patch_runs_embedding_hnsw on vsdb.patch_runs using hnsw (embedding halfvec_ip_ops)'
-                   ' with (m = %s, ef_construction = %s)', m, ef_construction);
+    drop index if exists vsdb.patch_runs_embedding_ivf;  -- one that a cut-off build left behind is not valid
+    execute format('create index patch_runs_embedding_ivf on vsdb.patch_runs using ivfflat'
+                   ' (embedding halfvec_ip_ops) with (lists = %s)', chosen);
     return true;
 end;
 $$;
-comment on function vsdb.build_index(bigint, integer, integer) is
-    'Builds the HNSW index if the database holds min_patches or more and has none, and says whether it did. Raise maintenance_work_mem (about 300 bytes a patch) and max_parallel_maintenance_workers before a large build. Only the owner of the tables may call it.';
+comment on function vsdb.build_index(bigint, integer) is
+    'Builds the IVFFlat index if the database holds min_patches or more and has none, and says whether it did. lists: a sixteenth of the patch runs, 4,000 at most, if null. Raise maintenance_work_mem (4 bytes for each list and each of 50 runs a list) before a large build. Only the owner of the tables may call it. What recalls most is built after vsdb.store_turning, as the program that ingests does it.';

@@ -95,9 +95,8 @@ comment on function vsdb.frame_range(bigint, integer, integer) is
     'Internal. Frames of a video as a range of video_id << 32 | frame_index, so that one multirange holds frames of many videos.';
 
 create or replace function vsdb.moment_around(
-    query halfvec, in_video bigint, from_frame integer, to_frame integer, background real, min_score real, floor real,
-    gap_seconds float8, from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz,
-    taken int8multirange
+    query halfvec, in_video bigint, peak_frame integer, background real, min_score real, gap_seconds float8,
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, taken int8multirange
 ) returns table (
     start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
     covered int8range, is_slope boolean
@@ -105,15 +104,14 @@ create or replace function vsdb.moment_around(
 language plpgsql stable parallel safe
 as $$
 declare
-    window_first integer := from_frame;
-    window_last integer := from_frame - 1;
-    reach integer := 5;
+    reach integer := 12;
+    window_first integer := peak_frame - reach;
+    window_last integer := peak_frame + reach;
     starts_here boolean := false;
     ends_here boolean := false;
     frames integer[] := '{}';
     seconds float8[] := '{}';
     scores real[] := '{}';
-    peak_frame integer;
     peak_score real;
     cut real;
     more record;
@@ -124,37 +122,11 @@ begin
     into gap_seconds
     from vsdb.videos v
     where v.video_id = in_video;
+    select s.frames, s.seconds, s.scores into frames, seconds, scores
+    from vsdb.score_frames(query, in_video, window_first, window_last,
+                           from_seconds, to_seconds, recorded_from, recorded_to) s;
+    peak_score := scores[array_position(frames, peak_frame)];
     loop
-        -- The window grows at the ends where the run may go on; rows once read are not read again.
-        if not starts_here then
-            select * into more
-            from vsdb.score_frames(query, in_video, window_first - reach, window_first - 1,
-                                   from_seconds, to_seconds, recorded_from, recorded_to);
-            window_first := window_first - reach;
-            frames := more.frames || frames;
-            seconds := more.seconds || seconds;
-            scores := more.scores || scores;
-        end if;
-        if not ends_here then
-            select * into more
-            from vsdb.score_frames(query, in_video, window_last + 1, greatest(window_last, to_frame) + reach,
-                                   from_seconds, to_seconds, recorded_from, recorded_to);
-            window_last := greatest(window_last, to_frame) + reach;
-            frames := frames || more.frames;
-            seconds := seconds || more.seconds;
-            scores := scores || more.scores;
-        end if;
-        if peak_frame is null then
-            select f.frame_index, f.score into peak_frame, peak_score
-            from unnest(frames, scores) as f (frame_index, score)
-            where f.frame_index between from_frame and to_frame
-              and not taken @> (in_video << 32 | f.frame_index)
-            order by f.score desc, f.frame_index
-            limit 1;
-            if peak_frame is null or peak_score < floor then
-                return;
-            end if;
-        end if;
         loop
             -- Full width at half maximum, the background being zero: the cut follows the run's own best score.
             cut := coalesce(min_score, least(peak_score, (peak_score + background) / 2));
@@ -169,12 +141,31 @@ begin
         starts_here := frames[1] > window_first or run.margin_before >= gap_seconds;
         ends_here := frames[cardinality(frames)] < window_last or run.margin_after >= gap_seconds;
         exit when is_slope or (starts_here and ends_here);
+        -- The window grows at the ends where the run may go on; rows once read are not read again.
         reach := reach * 2;
+        if not starts_here then
+            select * into more
+            from vsdb.score_frames(query, in_video, window_first - reach, window_first - 1,
+                                   from_seconds, to_seconds, recorded_from, recorded_to);
+            window_first := window_first - reach;
+            frames := more.frames || frames;
+            seconds := more.seconds || seconds;
+            scores := more.scores || scores;
+        end if;
+        if not ends_here then
+            select * into more
+            from vsdb.score_frames(query, in_video, window_last + 1, window_last + reach,
+                                   from_seconds, to_seconds, recorded_from, recorded_to);
+            window_last := window_last + reach;
+            frames := frames || more.frames;
+            seconds := seconds || more.seconds;
+            scores := scores || more.scores;
+        end if;
     end loop;
     return query select run.start_seconds, run.last_seconds, run.best_seconds, run.score, run.best_frame,
                         vsdb.frame_range(in_video, run.first_covered, run.last_covered), is_slope;
 end;
 $$;
 comment on function vsdb.moment_around(
-    halfvec, bigint, integer, integer, real, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
-) is 'Internal. The moment that holds the best of the frames from_frame to to_frame that are not taken: the run of frames that reach min_score, or half way from background to the best score of the run; no row where the filters leave none of them or all score below floor. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';
+    halfvec, bigint, integer, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
+) is 'Internal. The moment that holds a frame that is not taken: the run of frames that reach min_score, or half way from background to the best score of the run. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';

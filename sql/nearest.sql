@@ -1,37 +1,80 @@
 -- Patches in the order of their likeness to a query, and which of them a filter leaves. Re-applied at every migrate.
 
+create or replace function vsdb.turn(embedding halfvec) returns halfvec
+language sql stable parallel safe
+begin atomic
+    select coalesce(
+        array_agg(((-(t.direction <#> embedding) - t.centre) / t.stretch)::real order by t.axis)::halfvec, embedding
+    )
+    from vsdb.turning t;
+end;
+comment on function vsdb.turn(halfvec) is 'Internal. An embedding as vsdb.patch_runs stores it: as it is until the index is first built, and then by vsdb.turning.';
+
+create or replace function vsdb.turn_query(query halfvec, out turned halfvec, out centre_score float8)
+language sql stable parallel safe
+begin atomic
+    select coalesce(array_agg((a.part * a.stretch)::real order by a.axis)::halfvec, query),
+           coalesce(100 * sum(a.part * a.centre), 0)
+    from (
+        select t.axis, t.centre, t.stretch, -(t.direction <#> query) as part
+        from vsdb.turning t
+        offset 0  -- so that part is computed once
+    ) a;
+end;
+comment on function vsdb.turn_query(halfvec) is
+    'Internal. The query to compare turned embeddings with, and the score (100 x cosine) of their centre, which the inner product leaves out.';
+
 create or replace function vsdb.nearest_runs(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
-) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
+) returns table (video_id bigint, first_frame integer, last_frame integer, patch_index smallint, distance float8)
 language sql stable parallel safe
 begin atomic
     -- The level of the ordered scan holds nothing but a filter and a limit: a window function, a second sort key
     -- or a filter on the distance would take the index away.
-    select n.video_id, n.first_frame, n.last_frame, (-100 * n.distance)::real
-    from (
-        select r.video_id, r.first_frame, r.last_frame, r.embedding <#> query as distance
-        from vsdb.patch_runs r
-        where (video_ids is null or r.video_id = any (video_ids))
-          and (from_seconds is null or r.last_seconds >= from_seconds)
-          and (to_seconds is null or r.start_seconds <= to_seconds)
-          and (recorded_from is null or recorded_from <= vsdb.wall_clock(r.video_id, r.last_seconds))
-          and (recorded_to is null or recorded_to >= vsdb.wall_clock(r.video_id, r.start_seconds))
-        order by distance
-        limit max_candidates
-    ) n;
+    select r.video_id, r.first_frame, r.last_frame, r.patch_index, r.embedding <#> query as distance
+    from vsdb.patch_runs r
+    where (video_ids is null or r.video_id = any (video_ids))
+      and (from_seconds is null or r.last_seconds >= from_seconds)
+      and (to_seconds is null or r.start_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(r.video_id, r.last_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(r.video_id, r.start_seconds))
+    order by distance
+    limit max_candidates;
 end;
 comment on function vsdb.nearest_runs(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Runs of patches nearest to the query, best first, with the scores (100 x cosine) of their means. A null filter is no filter.';
+) is 'Internal. Runs of patches nearest to the query, best first, with the distances (negative inner products) of their turned means. query: turned by vsdb.turn_query. A null filter is no filter.';
+
+create or replace function vsdb.frames_of_runs(
+    query halfvec, videos bigint[], first_frames integer[], last_frames integer[], patches smallint[],
+    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
+) returns table (video_id bigint, frame_index integer, score real)
+language sql stable parallel safe
+begin atomic
+    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real as score
+    from unnest(videos, first_frames, last_frames, patches) as r (video_id, first_frame, last_frame, patch_index)
+    join vsdb.patches p
+      on p.video_id = r.video_id
+         and p.frame_index between r.first_frame and r.last_frame
+         and p.patch_index = r.patch_index
+    where (from_seconds is null or p.pts_seconds >= from_seconds)
+      and (to_seconds is null or p.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
+    order by score desc, p.video_id, p.frame_index;
+end;
+comment on function vsdb.frames_of_runs(
+    halfvec, bigint[], integer[], integer[], smallint[], float8, float8, timestamptz, timestamptz
+) is 'Internal. The frames of the runs given (video, first and last frame, patch) that the filters leave, with the score (100 x cosine) of that patch, best first, ties by key. A frame of several runs comes several times.';
 
 create or replace function vsdb.nearest_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, first_frame integer, last_frame integer, score real)
+) returns table (video_id bigint, frame_index integer, score real)
 language sql stable parallel safe
 begin atomic
-    select p.video_id, p.frame_index, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
+    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
     from vsdb.patches p
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)
@@ -58,32 +101,40 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
     candidates refcursor;
+    turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
+    centre_score float8;
 begin
+    select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select * from vsdb.nearest_runs(query, video_ids, from_seconds, to_seconds,
-                                            recorded_from, recorded_to, max_candidates);
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index, (centre_score - 100 * n.distance)::real as score
+        from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
+                               recorded_from, recorded_to, max_candidates) n;
     return candidates;
 end;
 $$;
 comment on function vsdb.open_index(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Cursor over vsdb.nearest_runs, planned so that the HNSW index is not bypassed.';
+) is 'Internal. Cursor over vsdb.nearest_runs, planned so that the index is not bypassed.';
 
 create or replace function vsdb.open_runs(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
 ) returns refcursor
 language plpgsql stable
-set enable_indexscan = off  -- the HNSW index; the primary key is still there for a bitmap scan
+set enable_indexscan = off  -- the index; the primary key is still there for a bitmap scan
 set jit = off
 set plan_cache_mode = force_custom_plan
 as $$
 declare
     candidates refcursor;
+    turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
+    centre_score float8;
 begin
+    select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select * from vsdb.nearest_runs(query, video_ids, from_seconds, to_seconds,
-                                        recorded_from, recorded_to, max_candidates);
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index, (centre_score - 100 * n.distance)::real as score
+        from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
+                               recorded_from, recorded_to, max_candidates) n;
     return candidates;
 end;
 $$;
@@ -111,6 +162,32 @@ comment on function vsdb.open_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
 ) is 'Internal. Cursor over vsdb.nearest_frames.';
 
+create or replace function vsdb.fetch_runs(
+    runs refcursor, max_runs integer,
+    out videos bigint[], out first_frames integer[], out last_frames integer[], out patches smallint[],
+    out num_runs integer, out last_score real
+)
+language plpgsql volatile
+as $$
+declare
+    run record;
+begin
+    num_runs := 0;
+    while num_runs < max_runs loop
+        fetch runs into run;
+        exit when not found;
+        num_runs := num_runs + 1;
+        videos[num_runs] := run.video_id;
+        first_frames[num_runs] := run.first_frame;
+        last_frames[num_runs] := run.last_frame;
+        patches[num_runs] := run.patch_index;
+        last_score := run.score;
+    end loop;
+end;
+$$;
+comment on function vsdb.fetch_runs(refcursor, integer) is
+    'Internal. The next runs of a cursor, max_runs at most, column by column; last_score (100 x cosine) is that of the last.';
+
 create or replace function vsdb.choose_scan(
     video_like text, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, exact boolean
@@ -135,14 +212,13 @@ begin atomic
     )
     select case when num_nonnulls(video_like, choose_scan.video_ids, recorded_from, recorded_to) > 0
                 then coalesce(t.video_ids, '{}') end,
-           -- Up to 150,000 patches the exact answer takes about a tenth of a second. The runs are about a seventh of
-           -- the patches, and a scan of them misses less than the index does, up to where it takes longer.
+           -- Up to 150,000 patches the exact answer takes about a tenth of a second.
            case when exact or t.num_patches <= 150000 then 'patches'
-                when t.num_patches <= 2000000 or not vsdb.has_index() then 'runs'
-                else 'index' end,
+                when vsdb.has_index() then 'index'
+                else 'runs' end,
            t.num_patches
     from total t;
 end;
 comment on function vsdb.choose_scan(
     text, bigint[], float8, float8, timestamptz, timestamptz, boolean
-) is 'Internal. The videos that the filters leave (null: all), what to scan for candidates (patches: exact; runs: all patch runs; index: their HNSW index), and about how many patches the filters leave.';
+) is 'Internal. The videos that the filters leave (null: all), what to scan for candidates (patches: exact; runs: all patch runs; index: their index), and about how many patches the filters leave.';

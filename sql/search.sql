@@ -45,10 +45,10 @@ $$;
 comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an error for arguments of a search that make no sense.';
 
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
--- the rows around it, so the number of candidates never decides how long a moment is. Work is bounded: the runs
--- or their index give at most max_candidates, the exact scan reads every patch once, and at most 10 peaks are looked at for every
--- moment asked for (100 more for good measure). Runs come roughly in the order of their best patches, so the search goes on
--- until patience of them were no better than what it has.
+-- the rows around it, so the number of candidates never decides how long a moment is. The exact scan reads every
+-- patch once. A coarse scan gives patch runs roughly in the order of their best patches: they are taken in batches,
+-- whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
+-- Work is bounded: max_candidates, and 10 peaks for every moment asked for (100 more for good measure).
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, scan text
@@ -56,69 +56,84 @@ create or replace function vsdb.find_moments(
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable
-set hnsw.ef_search = 400
-set hnsw.iterative_scan = 'relaxed_order'
-set hnsw.max_scan_tuples = 20000
-set hnsw.scan_mem_multiplier = 8
+set ivfflat.probes = 300  -- of 4,000 lists at most
+set ivfflat.iterative_scan = 'relaxed_order'  -- where filters leave few of the runs, more lists are read
+set plan_cache_mode = force_generic_plan  -- the same small statements run many times
+set jit = off
 as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 4000;
-    patience integer;
-    slack real;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    batch_size constant integer := 50 + 5 * max_moments;
+    slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
     scores real[] := '{}';  -- of the max_moments best moments so far, best first
     taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
+    runs refcursor;
+    videos bigint[];
+    first_frames integer[];
+    last_frames integer[];
+    patches smallint[];
+    num_runs integer;
+    last_score real;
     candidates refcursor;
     candidate record;
     moment record;
 begin
     -- What a coarse scan leaves open, the exact one settles.
     foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
-        candidates := case scan
-            when 'index' then vsdb.open_index(query, video_ids, from_seconds, to_seconds,
-                                              recorded_from, recorded_to, max_candidates)
-            when 'runs' then vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
-                                            recorded_from, recorded_to, max_candidates)
-            else vsdb.open_frames(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
-        end;
-        patience := case when scan = 'patches' then 1 else 100 end;
-        slack := case when scan = 'patches' then 0 else 0.1 end;
+        if scan = 'index' then
+            runs := vsdb.open_index(query, video_ids, from_seconds, to_seconds,
+                                    recorded_from, recorded_to, max_candidates);
+        elsif scan = 'runs' then
+            runs := vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
+                                   recorded_from, recorded_to, max_candidates);
+        end if;
         loop
-            fetch candidates into candidate;
-            exit when not found or patience = 0 or peaks_left = 0;
-            num_candidates := num_candidates + 1;
+            if scan = 'patches' then
+                candidates := vsdb.open_frames(query, video_ids, from_seconds, to_seconds,
+                                               recorded_from, recorded_to);
+            else
+                select * into videos, first_frames, last_frames, patches, num_runs, last_score
+                from vsdb.fetch_runs(runs, batch_size);
+                num_candidates := num_candidates + num_runs;
+                open candidates no scroll for
+                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,
+                                                      from_seconds, to_seconds, recorded_from, recorded_to);
+            end if;
+            loop
+                fetch candidates into candidate;
+                floor := coalesce(scores[max_moments], min_score);
+                exit when not found or peaks_left = 0
+                       or candidate.score < floor or candidate.score = scores[max_moments];
+                continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
+                select * into moment
+                from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, background, min_score,
+                                        gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to, taken);
+                taken := taken + int8multirange(moment.covered);
+                peaks_left := peaks_left - 1;
+                continue when moment.is_slope;
+                scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
+                video_id := candidate.video_id;
+                start_seconds := moment.start_seconds;
+                last_seconds := moment.last_seconds;
+                best_seconds := moment.best_seconds;
+                score := moment.score;
+                best_frame := moment.best_frame;
+                return next;
+            end loop;
+            close candidates;
             floor := coalesce(scores[max_moments], min_score);
-            if candidate.score < floor or candidate.score = scores[max_moments] then
-                patience := patience - 1;
-                continue when patience = 0 or candidate.score < floor - slack * (floor - background);
-            end if;
-            continue when taken @> (candidate.video_id << 32 | (candidate.first_frame + candidate.last_frame) / 2);
-            select * into moment
-            from vsdb.moment_around(query, candidate.video_id, candidate.first_frame, candidate.last_frame,
-                                    background, min_score, floor, gap_seconds, from_seconds, to_seconds,
-                                    recorded_from, recorded_to, taken);
-            if not found then  -- nothing that counts in these frames
-                taken := taken + int8multirange(vsdb.frame_range(
-                    candidate.video_id, candidate.first_frame, candidate.last_frame));
-                continue;
-            end if;
-            taken := taken + int8multirange(moment.covered);
-            peaks_left := peaks_left - 1;
-            continue when moment.is_slope;
-            scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
-            video_id := candidate.video_id;
-            start_seconds := moment.start_seconds;
-            last_seconds := moment.last_seconds;
-            best_seconds := moment.best_seconds;
-            score := moment.score;
-            best_frame := moment.best_frame;
-            return next;
+            exit when scan = 'patches' or peaks_left = 0 or num_runs < batch_size
+                   or last_score < floor - slack * (floor - background);
         end loop;
-        close candidates;
-        exit when patience = 0 or peaks_left = 0 or cardinality(scores) = max_moments;
+        if scan <> 'patches' then
+            close runs;
+        end if;
+        exit when scan = 'patches' or peaks_left = 0 or cardinality(scores) = max_moments
+               or last_score < floor - slack * (floor - background);
     end loop;
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;

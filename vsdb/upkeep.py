@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psycopg
 from psycopg import errors
 
@@ -14,8 +15,11 @@ from vsdb.schema import Connection
 if TYPE_CHECKING:
     from vsdb.encoder import Encoder
 
-BYTES_A_ROW = 3_000  # of an HNSW graph over halfvec(640) while it is built: vector, neighbours, bookkeeping
-MAX_BUILD_BYTES = 1 << 30  # a parallel build takes it as shared memory, of which a container has little
+MIN_PATCHES = 2_000_000  # until then a scan of the patch runs is quick enough to do without a build of minutes
+BYTES_A_RUN = 40_000  # while the index is built: distances to 4,000 lists; dead rows of the turning count as well
+MAX_BUILD_BYTES = 4 << 30
+RUNS_SAMPLED = 40_000  # to learn the main directions of the embeddings from
+LEAST_VARIANCE = 1e-6  # all variances add up to 1 at most; a direction without any cannot be stretched
 CHANGE_WORTH_MEASURING = 0.1  # of the patches stored
 
 
@@ -39,7 +43,9 @@ def after_ingest(connection: Connection, *, on_step: Callable[[str], None], on_w
         on_warning: is told what failed: the videos are stored all the same.
     """
     try:
-        _build_index(connection, on_step)
+        if connection.execute("select vsdb.needs_index(%s)", [MIN_PATCHES]).fetchone() == (True,):
+            on_step("building the index")
+            build_index(connection, min_patches=MIN_PATCHES)
         _refresh_background(connection, on_step)
     except errors.InsufficientPrivilege:
         return
@@ -47,16 +53,37 @@ def after_ingest(connection: Connection, *, on_step: Callable[[str], None], on_w
         on_warning(f"the videos are stored, but the upkeep of the database failed: {database_message(error)}")
 
 
-def _build_index(connection: Connection, on_step: Callable[[str], None]) -> None:
-    if connection.execute("select vsdb.needs_index()").fetchone() != (True,):
-        return
-    on_step("building the index")
+def build_index(connection: Connection, *, min_patches: int) -> bool:
+    """Build the index if the database holds ``min_patches`` or more and has none; say whether it did."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [0x76736462_0003])  # two ingests end at once
+        if connection.execute("select vsdb.needs_index(%s)", [min_patches]).fetchone() != (True,):
+            return False
         rows = connection.execute("select count(*) from vsdb.patch_runs").fetchone()
-        memory = min(MAX_BUILD_BYTES, max(64 << 20, (rows or (0,))[0] * BYTES_A_ROW))
+        memory = min(MAX_BUILD_BYTES, (64 << 20) + (rows or (0,))[0] * BYTES_A_RUN)
         connection.execute("select set_config('maintenance_work_mem', %s, true)", [f"{memory >> 10}kB"])
-        connection.execute("select vsdb.build_index()")
+        _store_turning(connection)
+        connection.execute("select vsdb.build_index(%s)", [min_patches])
+    return True
+
+
+def _store_turning(connection: Connection) -> None:
+    """Learn the main directions of the embeddings and turn the patch runs to them, unless that was done before."""
+    if connection.execute("select exists (select from vsdb.turning)").fetchone() == (True,):
+        return
+    rows = connection.execute(
+        "select embedding::text from vsdb.patch_runs order by hashint8(video_id * 1000003 + first_frame) limit %s",
+        [RUNS_SAMPLED],
+    )
+    sample = np.array([np.fromstring(text[1:-1], np.float32, sep=",") for (text,) in rows])
+    mean = sample.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(sample, rowvar=False, bias=True))
+    stretches = np.maximum(variances, LEAST_VARIANCE) ** 0.25
+    texts = ["[" + ",".join(f"{value:.6g}" for value in direction) + "]" for direction in directions.T.tolist()]
+    connection.execute(
+        "select vsdb.store_turning(%s::text[], %s::real[], %s::real[])",
+        [texts, (mean @ directions).tolist(), stretches.tolist()],
+    )
 
 
 def _refresh_background(connection: Connection, on_step: Callable[[str], None]) -> None:

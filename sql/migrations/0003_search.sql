@@ -48,8 +48,24 @@ from unnest(array[
     'a wheelbarrow', 'a windmill', 'a wine glass', 'a wolf', 'a wrestling ring', 'a zebra'
 ]) as thing;
 
--- Neighbouring seconds of a video are near-duplicates, and an HNSW graph over near-duplicates is badly connected:
--- it is slow, large, and misses most of what a text asks for. So the graph is built on runs of patches.
+-- Image embeddings lie in a narrow cone and vary much more in some directions than in others, so that lists of like
+-- embeddings would be lists of like scenes and a prompt could not tell which of them to read. Moved to their centre
+-- and turned into their main directions, each of them stretched by the fourth root of its variance (the query by the
+-- inverse, which leaves every inner product as it was), they fall into lists that a prompt can tell apart.
+create table vsdb.turning (
+    axis       smallint primary key check (axis >= 0),
+    direction  halfvec not null,
+    centre     real not null,
+    stretch    real not null check (stretch > 0)
+);
+alter table vsdb.turning alter column direction set storage plain;
+comment on table vsdb.turning is 'One row for each number of a turned embedding. Empty until the index is first built; then never changed, because the patch runs are stored turned.';
+comment on column vsdb.turning.axis is 'Place of the number in a turned embedding, from 0.';
+comment on column vsdb.turning.direction is 'A main direction of the patch runs, of length 1; the directions are orthogonal.';
+comment on column vsdb.turning.centre is 'Inner product of the direction with the mean embedding.';
+comment on column vsdb.turning.stretch is 'Fourth root of the variance along the direction: stored numbers are divided by it, those of a query multiplied.';
+
+-- Neighbouring seconds of a video are near-duplicates: runs of them are a sixteenth of the patches.
 create table vsdb.patch_runs (
     video_id       bigint not null references vsdb.videos on delete cascade,
     first_frame    integer not null check (first_frame >= 0),
@@ -62,14 +78,14 @@ create table vsdb.patch_runs (
     check (last_frame >= first_frame and last_seconds >= start_seconds)
 );
 alter table vsdb.patch_runs alter column embedding set storage plain;
-comment on table vsdb.patch_runs is 'One row for the consecutive frames, 8 at most, in which a patch hardly changes; what the HNSW index is built on. Kept by a trigger on vsdb.patches.';
+comment on table vsdb.patch_runs is 'One row for the consecutive frames, 32 at most, in which a patch hardly changes; what the index is built on. Kept by a trigger on vsdb.patches.';
 comment on column vsdb.patch_runs.video_id is 'The video.';
 comment on column vsdb.patch_runs.first_frame is 'First frame of the run.';
 comment on column vsdb.patch_runs.last_frame is 'Last frame of the run.';
 comment on column vsdb.patch_runs.start_seconds is 'Time of the first frame, in seconds from the start of the video.';
 comment on column vsdb.patch_runs.last_seconds is 'Time of the last frame, in seconds from the start of the video.';
 comment on column vsdb.patch_runs.patch_index is 'The patch, as in vsdb.patches.';
-comment on column vsdb.patch_runs.embedding is 'Mean of the run''s embeddings, brought to length 1.';
+comment on column vsdb.patch_runs.embedding is 'Mean of the run''s embeddings, brought to length 1, then turned by vsdb.turn.';
 
 create function vsdb.add_patch_runs() returns trigger
 language plpgsql
@@ -90,14 +106,14 @@ begin
         from changes c
         window track as (partition by c.video_id, c.patch_index order by c.frame_index)
     ),
-    -- pieces: no run is longer than 8 frames, so that something brief is not averaged away.
+    -- pieces: no run is longer than 32 frames, so that something brief is not averaged away.
     pieces as (
         select r.*,
-               (row_number() over (partition by r.video_id, r.patch_index, r.run order by r.frame_index) - 1) / 8 as piece
+               (row_number() over (partition by r.video_id, r.patch_index, r.run order by r.frame_index) - 1) / 32 as piece
         from runs r
     )
     select p.video_id, min(p.frame_index), max(p.frame_index), min(p.pts_seconds), max(p.pts_seconds), p.patch_index,
-           l2_normalize(avg(p.embedding))
+           vsdb.turn(l2_normalize(avg(p.embedding)))
     from pieces p
     group by p.video_id, p.patch_index, p.run, p.piece
     on conflict do nothing;

@@ -1,4 +1,4 @@
-"""The HNSW index is used where it pays and never silently bypassed."""
+"""The index is used where it pays and never silently bypassed."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def plan(connection: Connection, opener: str, statement: str) -> str:
 def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection) -> None:
     for num_frames in (50, 400):
         connection.execute("truncate vsdb.videos, vsdb.patches, vsdb.patch_runs restart identity")
-        connection.execute("drop index if exists vsdb.patch_runs_embedding_hnsw")
+        connection.execute("drop index if exists vsdb.patch_runs_embedding_ivf")
         add_random_videos(connection, num_videos=4, num_frames=num_frames, num_patches=4)
         for name, filters in FILTERS.items():
             for limit in (1, 100, 20000):
                 statement = f"select * from vsdb.nearest_runs(%s, {filters}, {limit})"
                 text = plan(connection, "open_index", statement)
-                assert "Index Scan using patch_runs_embedding_hnsw" in text, (num_frames, name, limit, text)
+                assert "Index Scan using patch_runs_embedding_ivf" in text, (num_frames, name, limit, text)
                 assert "Sort" not in text, (num_frames, name, limit, text)
 
 
@@ -60,15 +60,15 @@ def test_run_scan_passes_the_index_by(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
     for filters in FILTERS.values():
         text = plan(connection, "open_runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
-        assert "hnsw" not in text
+        assert "ivf" not in text
 
 
 def scans(connection: Connection) -> int:
-    """How often the HNSW index was scanned so far."""
+    """How often the index was scanned so far."""
     connection.execute("select pg_stat_force_next_flush()")
     connection.execute("select 1")
     row = connection.execute(
-        "select idx_scan from pg_stat_user_indexes where indexrelname = 'patch_runs_embedding_hnsw'"
+        "select idx_scan from pg_stat_user_indexes where indexrelname = 'patch_runs_embedding_ivf'"
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -86,14 +86,14 @@ def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> Non
     plain = "null, null, null, null, null, null, false"
     assert chosen(connection, plain) == "patches"
     pretend_size(connection, 50_000)
-    assert chosen(connection, plain) == "runs"
+    assert chosen(connection, plain) == "index"
     assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
     pretend_size(connection, 5_000_000)
     assert chosen(connection, plain) == "index"
     assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
     assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
-    assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "runs"
-    connection.execute("drop index vsdb.patch_runs_embedding_hnsw")
+    assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "index"
+    connection.execute("drop index vsdb.patch_runs_embedding_ivf")
     assert chosen(connection, plain) == "runs"
 
 
@@ -161,6 +161,23 @@ def test_one_huge_moment_does_not_hide_the_others(connection: Connection, num_pa
     found = search(connection, axis(0), max_moments=4)
     assert [moment.video_path for moment in found] == ["/long.mp4", "/0.mp4", "/1.mp4", "/2.mp4"]
     assert (found[0].start_seconds, found[0].end_seconds) == (0, 2600)
+
+
+@pytest.mark.parametrize("with_index", [False, True], ids=["runs", "index"])
+def test_coarse_scans_serve_a_reader_without_search_path(connection: Connection, dsn: str, *, with_index: bool) -> None:
+    add_video(connection, "/a.mp4", scores([0] * 20 + [70] * 5 + [0] * 20))
+    if with_index:
+        connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, 10_000_000)
+    wanted = search(connection, axis(0), exact=True)
+    with psycopg.connect(dsn) as other:
+        other.execute("set search_path = ''")
+        other.execute("set role vsdb_reader")
+        other.execute("set transaction read only")
+        rows = other.execute(
+            "select start_seconds, end_seconds from vsdb.search_embedding(%s::public.halfvec)", (axis(0),)
+        ).fetchall()
+    assert rows == [(moment.start_seconds, moment.end_seconds) for moment in wanted]
 
 
 def test_build_index_waits_for_a_size_that_pays(connection: Connection) -> None:

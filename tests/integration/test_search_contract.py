@@ -128,8 +128,8 @@ def test_settings_of_the_session_are_left_alone(filled: Connection) -> None:
         "enable_seqscan",
         "plan_cache_mode",
         "jit",
-        "hnsw.ef_search",
-        "hnsw.iterative_scan",
+        "ivfflat.probes",
+        "ivfflat.iterative_scan",
     ]
     filled.execute("load 'vector'")
 
