@@ -10,7 +10,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,7 @@ class EmbeddedServer:
         """initdb beside its final place, so that a killed one leaves nothing that looks finished."""
         if self.data.is_dir():
             return
+        self._end_leftovers()
         new = self.home / "postgres.new"
         try:
             shutil.rmtree(new, ignore_errors=True)
@@ -187,6 +188,16 @@ class EmbeddedServer:
             f"cannot make the embedded database in {self.home} ({error}); is there room, and may you write there? "
             "VSDB_HOME=FOLDER takes another folder, --dsn DSN another server"
         )
+
+    def _end_leftovers(self) -> None:
+        """End servers whose folder was deleted under them: when they notice, they would take our socket with them."""
+        import psutil
+
+        for process in psutil.process_iter(["name", "cmdline"]):
+            if process.info["name"] == "postgres" and str(self.data) in (process.info["cmdline"] or []):
+                with suppress(psutil.Error):  # gone already, or not ours to end
+                    process.kill()
+                    process.wait(RETRY_SECONDS[-1])
 
     def _start_server(self, listen_port: int | None) -> None:
         server = _pgserver(self.data)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -75,6 +76,15 @@ def test_many_commands_at_once_start_one_server(home: Path) -> None:
     ]
     outputs = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 4, outputs
+
+
+def test_a_folder_deleted_under_its_server_begins_anew(home: Path) -> None:
+    assert vsdb(home, "db", "start").returncode == 0
+    old = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    shutil.rmtree(home / "postgres")
+    assert vsdb(home, "status").returncode == 0
+    assert int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0]) != old
+    assert not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_start_that_was_killed_while_it_made_the_folder_is_repeated(home: Path) -> None:
