@@ -1,5 +1,38 @@
 -- How a search was done. Re-applied at every migrate.
 
+create or replace function vsdb.plan_scan(
+    query halfvec, scan text, video_ids bigint[], from_seconds float8, to_seconds float8
+) returns jsonb
+language plpgsql volatile
+set search_path from current
+set ivfflat.probes = 300  -- as vsdb.find_moments
+set ivfflat.iterative_scan = 'relaxed_order'
+set enable_seqscan = on  -- what the scan's own function sets is set below, and restored at the end because it stands here
+set enable_bitmapscan = on
+set enable_sort = on
+set enable_indexscan = on
+as $$
+declare
+    plan jsonb;
+begin
+    if scan = 'index' then
+        perform set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_bitmapscan', 'enable_sort']) name;
+    elsif scan = 'runs' then
+        perform set_config('enable_indexscan', 'off', true);
+    end if;
+    execute format('explain (analyze, format json) select * from vsdb.%s',
+                   case when scan = 'patches' then 'nearest_frames($1, $2, $3, $4, null, null)'
+                        else 'nearest_runs($1, $2, $3, $4, null, null, 100)' end)
+    into plan
+    using case when scan = 'patches' then vsdb.unit_query(query)
+               else (select q.turned from vsdb.turn_query(vsdb.unit_query(query)) q) end,
+          video_ids, from_seconds, to_seconds;
+    return plan;
+end;
+$$;
+comment on function vsdb.plan_scan(halfvec, text, bigint[], float8, float8) is
+    'Internal. Plan and row counts of a scan for candidates (the first 100 of them where it is a coarse one), as EXPLAIN (ANALYZE, FORMAT JSON) gives them.';
+
 create or replace function vsdb.explain_embedding(
     query halfvec,
     max_moments integer default 6,
@@ -18,7 +51,7 @@ declare
     sample record;
     found jsonb;
     wanted jsonb;
-    line text;
+    plan jsonb;
 begin
     select * into chosen from vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, null, null, false);
     return query select 'scan', format('%s, about %s patches in %s videos', chosen.scan, round(chosen.num_patches),
@@ -46,17 +79,19 @@ begin
                         null::float8
     from jsonb_array_elements(wanted) w;
 
-    if chosen.scan = 'index' then
-        perform set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
-        for line in execute 'explain select * from vsdb.nearest_runs($1, $2, $3, $4, null, null, 100)'
-                    using query, chosen.chosen_ids, from_seconds, to_seconds loop
-            return query select 'plan', regexp_replace(line, '\[[^\]]*\]', '[…]'), null::float8;
-        end loop;
-    end if;
+    plan := vsdb.plan_scan(query, chosen.scan, chosen.chosen_ids, from_seconds, to_seconds);
+    return query select 'rows filtered out',
+                        coalesce(sum((node ->> 'Rows Removed by Filter')::float8 * (node ->> 'Actual Loops')::float8),
+                                 0)::text,
+                        null::float8
+    from jsonb_path_query(plan, 'strict $.**?(exists(@."Rows Removed by Filter"))') as node;
+    return query select 'plan', concat_ws(' on ', node ->> 'Node Type', node ->> 'Relation Name')
+                                || coalesce(' using ' || (node ->> 'Index Name'), ''), null::float8
+    from jsonb_path_query(plan, 'strict $.**?(exists(@."Node Type"))') as node;
 end;
 $$;
 comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[]) is
-    'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), and how many moments of the exact answer it found.';
+    'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), how many moments of the exact answer it found, rows of the scan that the filters threw away, and its plan.';
 
 create or replace function vsdb.since(began timestamptz) returns float8
 language sql volatile parallel safe

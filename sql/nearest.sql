@@ -197,6 +197,7 @@ begin atomic
     with selected as (
         -- The share of a video that the time range leaves; a still of no length counts in full.
         select v.video_id,
+               v.num_patches as num_read,
                v.num_patches * least(1, greatest(0, coalesce(
                    (least(to_seconds, v.duration_seconds) - greatest(from_seconds, 0) + v.every_seconds)
                        / nullif(v.duration_seconds, 0), 1))) as num_patches
@@ -207,14 +208,16 @@ begin atomic
           and (recorded_to is null or v.recorded_at <= recorded_to)
     ),
     total as (
-        select array_agg(s.video_id order by s.video_id) as video_ids, coalesce(sum(s.num_patches), 0) as num_patches
+        select array_agg(s.video_id order by s.video_id) as video_ids, coalesce(sum(s.num_patches), 0) as num_patches,
+               coalesce(sum(s.num_read), 0) as num_read
         from selected s
     )
     select case when num_nonnulls(video_like, choose_scan.video_ids, recorded_from, recorded_to) > 0
                 then coalesce(t.video_ids, '{}') end,
-           -- Up to 150,000 patches the exact answer takes about a tenth of a second.
-           case when exact or t.num_patches <= 150000 then 'patches'
-                when vsdb.has_index() then 'index'
+           -- Up to 150,000 patches the exact answer takes about a tenth of a second. A time range spares no reading:
+           -- what it leaves of many videos is found among the runs, which all count then.
+           case when exact or t.num_read <= 150000 then 'patches'
+                when t.num_patches > 150000 and vsdb.has_index() then 'index'
                 else 'runs' end,
            t.num_patches
     from total t;

@@ -133,7 +133,8 @@ begin
             close runs;
         end if;
         exit when scan = 'patches' or peaks_left = 0 or cardinality(scores) = max_moments
-               or last_score < floor - slack * (floor - background);
+               or last_score < floor - slack * (floor - background)
+               or scan = 'runs' and num_candidates < max_candidates;  -- these were all that the filters leave
     end loop;
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;

@@ -63,6 +63,40 @@ def test_explain_of_a_filtered_search_is_exact(connection: Connection) -> None:
     assert results["recall"] == "1 of 1"
 
 
+def test_explain_counts_the_rows_that_filters_throw_away(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 70, 0, 0]))
+    rows = connection.execute("select step, result from vsdb.explain_embedding(%s, from_seconds => 2)", (axis(0),))
+    results = rows.fetchall()
+    assert ("rows filtered out", "2") in results, results
+    assert any(step == "plan" and "on patches" in result for step, result in results)
+
+
+def test_a_short_time_in_many_patches_is_not_worth_reading_all(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=4, num_frames=50, num_patches=4)
+    pretend_size(connection, 10_000_000)
+    connection.execute("update vsdb.videos set duration_seconds = 1e6")
+    call = "select video_path, start_seconds, end_seconds, score from vsdb.search_embedding(%s, 10, from_seconds => 20"
+    found = connection.execute(call + ", to_seconds => 30, min_z => '-infinity')", (axis(0),)).fetchall()
+    wanted = connection.execute(
+        call + ", to_seconds => 30, min_z => '-infinity', exact => true)", (axis(0),)
+    ).fetchall()
+    assert found == wanted
+    rows = connection.execute(
+        "select step, result from vsdb.explain_embedding(%s, from_seconds => 20, to_seconds => 30)", (axis(0),)
+    ).fetchall()
+    assert dict(rows)["scan"].startswith("runs, ")
+
+
+def test_explain_leaves_the_planner_as_it_was(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=4, num_frames=50, num_patches=4)
+    pretend_size(connection, 10_000_000)
+    with connection.transaction():
+        connection.execute("set local enable_sort = off")
+        connection.execute("select * from vsdb.explain_embedding(%s)", (axis(0),))
+        names = ("enable_seqscan", "enable_sort", "enable_indexscan")
+        assert [connection.execute(f"show {name}").fetchone() for name in names] == [("on",), ("off",), ("on",)]
+
+
 @pytest.fixture
 def measured(connection: Connection) -> Connection:
     """A database whose noise is known and whose neutral prompts were measured against it."""
