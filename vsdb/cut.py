@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +47,7 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
         OSError: the clip cannot be written.
     """
     kind = FORMATS[clip_suffix(source)]
-    with open_video(source) as old, av.open(target, "w", format=kind) as new:
+    with open_video(source) as old, _new_file(target, kind) as new:
         new.metadata["comment"] = comment
         video = old.streams.video[0]
         if video.codec_context.name not in new.supported_codecs:
@@ -71,7 +72,7 @@ def encode_clip(
     source: Path, target: IO[bytes], *, start_seconds: float, end_seconds: float, comment: str
 ) -> list[str]:
     """Cut exactly: encode the pictures again, as H.264 in MP4, upright; sound is copied. As :func:`cut_clip`."""
-    with open_video(source) as old, av.open(target, "w", format="mp4") as new:
+    with open_video(source) as old, _new_file(target, "mp4") as new:
         new.metadata["comment"] = comment
         video = old.streams.video[0]
         video.thread_type = "AUTO"
@@ -93,6 +94,43 @@ def encode_clip(
                 _copy(waiting[0], begin, copies[waiting.pop(0).stream.index], new)
         pictures.finish(start_seconds)
     return left_out
+
+
+@contextmanager
+def _new_file(target: IO[bytes], kind: str) -> Iterator[OutputContainer]:
+    """Open a file to be written; what goes wrong with it is the OSError that it was, not FFmpeg's word for it."""
+    watched = _Watched(target)
+    try:
+        with av.open(watched, "w", format=kind) as container:
+            yield container
+    except (av.FFmpegError, OSError):
+        if watched.error is not None:
+            raise watched.error from None
+        raise
+
+
+class _Watched:
+    """A file that remembers its first error."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        return self._watch(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:  # writes what the file has gathered
+        return self._watch(self._file.seek, offset, whence)
+
+    def _watch(self, do: Callable[..., int], *arguments: Any) -> int:
+        try:
+            return do(*arguments)
+        except OSError as error:
+            self.error = self.error or error
+            raise
 
 
 class _Encoder:

@@ -152,9 +152,10 @@ def test_what_cannot_be_cut_is_said(tmp_path: Path) -> None:
             cut(tmp_path / name, 0.0, 1.0)
 
 
+@pytest.mark.parametrize("buffering", [0, 4096])
 @pytest.mark.parametrize("make", [cut_clip, encode_clip])
-def test_a_full_disk_is_an_error_of_writing(tmp_path: Path, make: Any) -> None:
+def test_a_full_disk_is_an_error_of_writing(tmp_path: Path, make: Any, buffering: int) -> None:
     source = make_video(tmp_path / "a.mp4")
-    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "wb", buffering=buffering) as full:  # noqa: PTH123
         make(source, full, start_seconds=0.0, end_seconds=10.0, comment="")
     assert not isinstance(caught.value, VideoError)
