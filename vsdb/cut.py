@@ -54,6 +54,7 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
             raise VideoError(f"a {kind} file cannot hold its {video.codec_context.name} pictures; use --reencode")
         sound, left_out = _sound(old.streams.audio, new)
         copies = {each.index: new.add_stream_from_template(each) for each in (video, *sound)}
+        _begin(new, kind)
         begin: Fraction | None = None
         for packet in _with_decoding_times(packets_from(old, [video, *sound], start_seconds)):
             if begin is None:
@@ -139,6 +140,7 @@ class _Encoder:
     def __init__(self, container: OutputContainer, video: Any) -> None:
         self._container = container
         self._video = video
+        self._last_pts = -1
         self._stream: Any = container.add_stream("libx264", rate=video.average_rate or 25, options=ENCODER_OPTIONS)
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = self._stream.time_base = ENCODED_TIME_BASE
@@ -157,9 +159,13 @@ class _Encoder:
         image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]  # H.264 counts colours in pairs
         if not self.has_begun:
             self._stream.height, self._stream.width = image.shape[:2]
+        pts = round((seconds - start_seconds) / ENCODED_TIME_BASE)
+        if pts <= self._last_pts:
+            return  # a file that counts a little wrong; the encoder takes rising times only
+        self._last_pts = pts
         upright_frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         upright_frame.time_base = ENCODED_TIME_BASE
-        upright_frame.pts = round((seconds - start_seconds) / ENCODED_TIME_BASE)
+        upright_frame.pts = pts
         self._container.mux(self._stream.encode(upright_frame))
 
     def finish(self, start_seconds: float) -> None:
@@ -167,6 +173,14 @@ class _Encoder:
         if not self.has_begun:
             raise no_frame(start_seconds)
         self._container.mux(self._stream.encode())
+
+
+def _begin(container: OutputContainer, kind: str) -> None:
+    """Write the header; raise VideoError where the kind of file cannot hold these tracks after all."""
+    try:
+        container.start_encoding()
+    except av.FFmpegError:
+        raise VideoError(f"a {kind} file cannot hold its tracks as they are; use --reencode") from None
 
 
 def _sound(tracks: Sequence[Any], container: OutputContainer) -> tuple[list[Any], list[str]]:
