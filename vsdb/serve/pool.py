@@ -1,0 +1,105 @@
+"""Connections that can read and ask, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from vsdb import database
+from vsdb.config import Settings
+from vsdb.embedded import READER, EmbeddedServer
+from vsdb.errors import DatabaseError
+from vsdb.schema import Connection
+
+MAX_CONNECTIONS = 8
+WAIT_SECONDS = 5.0
+RECONNECT_SECONDS = 5.0  # after that the next question tries anew, at once: the pool's own pauses grow to minutes
+STATEMENT_SECONDS = 60
+
+
+class ReaderPool:
+    """Lends connections in the role ``vsdb_reader``, read-only, a statement a transaction.
+
+    The embedded server's address is asked for at every new connection: it changes when the server is started anew.
+    A server that was stopped on purpose stays stopped.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL + 1)  # who asks is told what fails
+        self._settings = settings
+        self._lent: set[Connection] = set()
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            self._dsn,
+            # A plan made once would have to do for every filter: statements are planned each time.
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": database.CONNECT_TIMEOUT_SECONDS,
+            },
+            min_size=1,
+            max_size=MAX_CONNECTIONS,
+            timeout=WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            configure=become_reader,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Begin to connect; does not wait."""
+        self._pool.open()
+
+    def close(self) -> None:
+        """Close all connections, and end the statements of those that are lent."""
+        for connection in list(self._lent):
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1)
+        self._pool.close(timeout=0)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection.
+
+        Raises:
+            DatabaseError: the database cannot be reached, or all connections are busy for too long.
+        """
+        try:
+            connection = self._pool.getconn()
+        except PoolTimeout:
+            raise DatabaseError(self._why_none()) from None
+        self._lent.add(connection)
+        try:
+            yield connection
+        finally:
+            self._lent.discard(connection)
+            self._pool.putconn(connection)
+
+    def _dsn(self) -> str:
+        if self._settings.dsn:
+            return self._settings.dsn
+        dsn = EmbeddedServer(self._settings.home).dsn()
+        if dsn is None:
+            raise errors.ConnectionException('the embedded PostgreSQL is stopped; "vsdb db start" starts it')
+        return dsn
+
+    def _why_none(self) -> str:
+        try:
+            dsn = self._dsn()
+            psycopg.connect(dsn, connect_timeout=int(WAIT_SECONDS)).close()
+        except psycopg.Error as error:
+            return f"the database cannot be reached: {' '.join(str(error).split())}"
+        return f"all {MAX_CONNECTIONS} connections to the database are busy; try again"
+
+
+def become_reader(connection: psycopg.Connection[Any]) -> None:
+    """Give up every right but to read and ask; a user who may not take the role keeps its own, read-only."""
+    with suppress(errors.InsufficientPrivilege, errors.InvalidParameterValue):  # not a member; no such role
+        connection.execute(f"set role {READER}")
+    connection.execute("set default_transaction_read_only = on")
+    connection.execute(f"set statement_timeout = '{STATEMENT_SECONDS}s'")
