@@ -19,6 +19,7 @@ from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.schema import Connection
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
 from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
+from vsdb.thumbnails import thumbnail
 from vsdb.types import IngestResult, Sampling, Status
 from vsdb.upkeep import after_ingest, store_neutral_prompts
 from vsdb.video import Frame, VideoReader, content_sha256, recorded_at
@@ -234,6 +235,7 @@ class Ingest:
                         pts_seconds=frame.pts_seconds,
                         boxes=boxes,
                         embeddings=embeddings[place],
+                        thumbnail=thumbnail(frame.image) if self._sampling.thumbnails else None,
                     )
                     for place, frame in enumerate(batch)
                 ]
