@@ -61,6 +61,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if "in use" in str(error):
             raise VsdbError(
-                f"port {port} is in use, perhaps by another vsdb serve; take another: --port {port + 1}, or 0 for a free one"
+                f"port {port} is in use, perhaps by another vsdb serve; take another: --port {port + 1} (0: a free one)"
             ) from None
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None

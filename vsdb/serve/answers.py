@@ -100,5 +100,3 @@ def found_moments(connection: Connection, moments: Sequence[Moment]) -> list[Fou
         for each in moments
         if each.video_id in sizes
     ]
-
-
