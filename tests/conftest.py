@@ -126,6 +126,14 @@ def street_index(server: EmbeddedServer, template: str) -> Iterator[vsdb.Index]:
         yield index
 
 
+@pytest.fixture(scope="session")
+def street_dsn(server: EmbeddedServer, street_index: vsdb.Index) -> str:
+    """DSN of the database that holds the whole demo clip."""
+    dsn = server.dsn(street_index.connection.info.dbname)
+    assert dsn is not None
+    return dsn
+
+
 @pytest.fixture
 def shared_clips() -> Path:
     """The folder of real clips; tests that need them are skipped where it is absent, and say so."""

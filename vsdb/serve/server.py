@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -29,6 +30,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # what is cut short now is no error
         await super().shutdown(sockets)
         # A thread that loads a model or hashes a file cannot be ended, and nothing here needs to be written.
         sys.stdout.flush()

@@ -117,7 +117,7 @@ async function showVideos() {
   moments = [];
   const many = answer.num_videos === 1 ? "1 video" : `${answer.num_videos} videos`;
   if (!answer.num_videos) say("No videos yet; vsdb ingest PATH brings some.");
-  else say(`${many}, ${clock(answer.duration_seconds)} in all. Ask for anything that is to be seen in them.`);
+  else say(`${many}, ${clock(answer.duration_seconds)} in all. Ask for anything that can be seen there.`);
   $("results").replaceChildren(...answer.videos.map((each) => videoCard(each, addressOf({ play: each.video_id, t: 0 }))));
   $("more").hidden = true;
   $("names").replaceChildren(...answer.videos.map((each) => Object.assign(element("option"), { value: fileName(each.video_path) })));
@@ -215,4 +215,5 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => askImage(event.clipboardData.files[0]));
 window.addEventListener("popstate", show);
 
+if (!location.search) $("q").focus();
 show();

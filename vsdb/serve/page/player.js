@@ -12,7 +12,7 @@ const $ = (id) => document.getElementById(id);
 export class Player {
   constructor() {
     this.film = $("film");
-    this.strip = new Strip($("strip"), (time) => this.seek(time));
+    this.strip = new Strip($("strip"), $("legend"), (time) => this.seek(time));
     this.film.addEventListener("timeupdate", () => this.follow());
     this.film.addEventListener("error", () => this.explain());
     this.film.addEventListener("loadedmetadata", () => this.fit(this.film.videoWidth, this.film.videoHeight));
@@ -88,7 +88,7 @@ export class Player {
     try {
       const answer = await scoreVideo({ ...question, video_id: this.videoId }, this.asking.signal);
       this.name(answer.video_path);
-      this.strip.show(answer, moments.filter((each) => each.video_id === answer.video_id));
+      this.strip.show(answer, moments.filter((each) => each.video_id === answer.video_id), this.moment);
     } catch (error) {
       if (error.name !== "AbortError") this.strip.hide();
     }

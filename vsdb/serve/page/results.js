@@ -3,6 +3,8 @@
 import { frameAddress } from "./api.js";
 import { clock, fileName, marks } from "./format.js";
 
+const CLEAR_Z = 0; // below it, what is shown scores like prompts that have nothing to do with the video
+
 export function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;
@@ -48,7 +50,9 @@ export function momentCard(moment, address) {
   frame.append(mark);
   const where = element("p", "where", name);
   where.title = moment.video_path;
-  return card(address, frame, span, [where, element("p", "marks", marks(moment))]);
+  const made = card(address, frame, span, [where, element("p", "marks", marks(moment))]);
+  if (moment.z !== null && moment.z < CLEAR_Z) made.classList.add("weak");
+  return made;
 }
 
 /** A video of the list that is shown before anything was asked. */

@@ -25,13 +25,12 @@ function columns(times, scores, duration) {
   return [...best].sort((one, other) => one[0] - other[0]);
 }
 
+function bounds(scores) {
+  return scores.reduce(([low, high], score) => [Math.min(low, score), Math.max(high, score)], [Infinity, -Infinity]);
+}
+
 function curve(times, scores, duration) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const score of scores) {
-    low = Math.min(low, score);
-    high = Math.max(high, score);
-  }
+  const [low, high] = bounds(scores);
   const y = (score) => HEIGHT - 6 - ((HEIGHT - 12) * (score - low)) / (high - low || 1);
   const points = columns(times, scores, duration).map(([column, score]) => [column, y(score).toFixed(1)]);
   const line = points.map(([x, at]) => `L${x} ${at}`).join("");
@@ -40,8 +39,9 @@ function curve(times, scores, duration) {
 
 export class Strip {
   /** `seek` is called with the seconds to go to. */
-  constructor(place, seek) {
+  constructor(place, legend, seek) {
     this.place = place;
+    this.legend = legend;
     this.seek = seek;
     this.head = element("span", "head");
     this.peek = element("span", "peek");
@@ -57,25 +57,26 @@ export class Strip {
   }
 
   hide() {
-    this.place.hidden = true;
+    this.place.hidden = this.legend.hidden = true;
     this.answer = null;
     this.at = 0;
   }
 
-  /** Draw an answer of /api/scores, and the moments of that video behind it. */
-  show(answer, moments) {
+  /** Draw an answer of /api/scores, and the moments of that video behind it; `open` is the one that plays. */
+  show(answer, moments, open) {
     if (!answer.scores.length || !(answer.duration_seconds > 0)) return this.hide();
     this.answer = answer;
     const x = (time) => (WIDTH * time) / answer.duration_seconds;
     const picture = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     for (const moment of moments) {
       const [start, end] = [x(moment.start_seconds), x(moment.end_seconds)];
-      picture.append(shape("rect", { class: "moment", x: start, y: 0, width: Math.max(2, end - start), height: HEIGHT }));
+      picture.append(shape("rect", { class: moment === open ? "moment open" : "moment", x: start, y: 0, width: Math.max(2, end - start), height: HEIGHT }));
     }
     picture.append(shape("path", { class: "curve", d: curve(answer.pts_seconds, answer.scores, answer.duration_seconds) }));
     this.peek.hidden = true;
     this.place.replaceChildren(picture, this.head, this.peek);
-    this.place.hidden = false;
+    this.place.hidden = this.legend.hidden = false;
+    this.legend.textContent = `score over the whole video, at most ${bounds(answer.scores)[1].toFixed(1)}; click to go there`;
     this.place.setAttribute("aria-valuemin", "0");
     this.place.setAttribute("aria-valuemax", answer.duration_seconds.toFixed(1));
     this.moveTo(this.at);
