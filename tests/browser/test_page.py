@@ -125,7 +125,7 @@ def test_the_address_holds_the_search(open_page: Open, served: Served) -> None:
     page.get_by_label("From").fill("0:15")
     page.get_by_label("Video", exact=True).fill("street")
     page.keyboard.press("Enter")
-    page.wait_for_url("**from=*")
+    expect(page.locator(".card").first).to_have_attribute("href", re.compile("from=0%3A15"))
     texts = page.locator("#results").inner_text()
     page.reload()
     expect(page.locator("#results")).to_have_text(texts, use_inner_text=True)

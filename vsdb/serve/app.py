@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -24,6 +25,7 @@ from vsdb.serve.pictures import Encoders, Pictures
 from vsdb.serve.pool import STATEMENT_SECONDS, ReaderPool
 from vsdb.serve.routes import NotFoundError, Service, TooLargeError, router
 
+MAX_THREADS = 200  # searches that wait for a connection leave threads for pictures and videos
 PAGE = Path(__file__).parent / "page"
 
 
@@ -33,6 +35,7 @@ def make_app(settings: Settings, access: Access) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
         pool.open()
         yield
         pool.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,7 +19,8 @@ from vsdb.errors import DatabaseError
 from vsdb.schema import Connection
 
 MAX_CONNECTIONS = 8
-WAIT_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0  # then it is time to see whether the database is there at all
+BUSY_SECONDS = 30.0
 RECONNECT_SECONDS = 5.0  # after that the next question tries anew, at once: the pool's own pauses grow to minutes
 STATEMENT_SECONDS = 60
 
@@ -33,6 +35,7 @@ class ReaderPool:
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL + 1)  # who asks is told what fails
         self._settings = settings
+        self._checking = threading.Lock()  # those who wait do not all knock at the door
         self._lent: set[Connection] = set()
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             self._dsn,
@@ -44,7 +47,6 @@ class ReaderPool:
             },
             min_size=1,
             max_size=MAX_CONNECTIONS,
-            timeout=WAIT_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             configure=become_reader,
             check=ConnectionPool.check_connection,
@@ -69,16 +71,31 @@ class ReaderPool:
         Raises:
             DatabaseError: the database cannot be reached, or all connections are busy for too long.
         """
-        try:
-            connection = self._pool.getconn()
-        except PoolTimeout:
-            raise DatabaseError(self._why_none()) from None
+        connection = self._get()
         self._lent.add(connection)
         try:
             yield connection
         finally:
             self._lent.discard(connection)
             self._pool.putconn(connection)
+
+    def _get(self) -> Connection:
+        try:
+            return self._pool.getconn(timeout=PATIENCE_SECONDS)
+        except PoolTimeout:
+            self._check_server()
+        try:
+            return self._pool.getconn(timeout=BUSY_SECONDS)
+        except PoolTimeout:
+            raise DatabaseError(f"all {MAX_CONNECTIONS} connections to the database are busy; try again") from None
+
+    def _check_server(self) -> None:
+        with self._checking:
+            try:
+                psycopg.connect(self._dsn(), connect_timeout=database.CONNECT_TIMEOUT_SECONDS).close()
+            except psycopg.Error as error:
+                reason = " ".join(str(error).split())
+                raise DatabaseError(f"the database cannot be reached: {reason}") from None
 
     def _dsn(self) -> str:
         if self._settings.dsn:
@@ -87,14 +104,6 @@ class ReaderPool:
         if dsn is None:
             raise errors.ConnectionException('the embedded PostgreSQL is stopped; "vsdb db start" starts it')
         return dsn
-
-    def _why_none(self) -> str:
-        try:
-            dsn = self._dsn()
-            psycopg.connect(dsn, connect_timeout=int(WAIT_SECONDS)).close()
-        except psycopg.Error as error:
-            return f"the database cannot be reached: {' '.join(str(error).split())}"
-        return f"all {MAX_CONNECTIONS} connections to the database are busy; try again"
 
 
 def become_reader(connection: psycopg.Connection[Any]) -> None:

@@ -12,7 +12,7 @@ from vsdb import search, store
 from vsdb.errors import VideoError
 from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
 from vsdb.serve.files import FileKeeper, StoredFile, file_response, find_file
-from vsdb.serve.frames import frame_of_file, thumbnail_before
+from vsdb.serve.frames import frame_of_file, frame_time, stored_thumbnail
 from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
 from vsdb.serve.pictures import Encoders, Pictures
 from vsdb.serve.pool import ReaderPool
@@ -134,10 +134,10 @@ def show_frame(asked: Annotated[FrameParameters, Query()], service: Here) -> Res
         stored = find_file(connection, asked.video_id)
         if stored is None:
             raise NotFoundError(f"no video {asked.video_id} here")
-        jpeg = None if asked.full else thumbnail_before(connection, asked.video_id, asked.pts_seconds)
+        jpeg = None if asked.full else stored_thumbnail(connection, asked.video_id, asked.pts_seconds)
+        at = asked.pts_seconds if jpeg else frame_time(connection, asked.video_id, asked.pts_seconds)
     if jpeg is None:
-        with _opened(service, stored) as file:
-            jpeg = frame_of_file(file, asked.pts_seconds, full=asked.full)
+        jpeg = _frame(service, stored, at, full=asked.full)
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
 
@@ -150,6 +150,14 @@ def play_video(video_id: VideoKey, request: Request, service: Here) -> Response:
         raise NotFoundError(f"no video {video_id} here")
     file = _opened(service, stored)
     return file_response(file, stored, request.headers, with_body=request.method == "GET")
+
+
+def _frame(service: Service, stored: StoredFile, pts_seconds: float, *, full: bool) -> bytes:
+    with _opened(service, stored) as file:
+        try:
+            return frame_of_file(file, pts_seconds, full=full)
+        except VideoError as error:
+            raise NotFoundError(f"{stored.video_path}: {error}") from None
 
 
 def _opened(service: Service, stored: StoredFile) -> FileIO:
