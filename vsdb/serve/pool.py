@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -35,7 +36,9 @@ class ReaderPool:
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL + 1)  # who asks is told what fails
         self._settings = settings
-        self._checking = threading.Lock()  # those who wait do not all knock at the door
+        self._checking = threading.Lock()
+        self._refused_at = float("-inf")
+        self._refusal = ""
         self._lent: set[Connection] = set()
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             self._dsn,
@@ -89,14 +92,6 @@ class ReaderPool:
         except PoolTimeout:
             raise DatabaseError(f"all {MAX_CONNECTIONS} connections to the database are busy; try again") from None
 
-    def _check_server(self) -> None:
-        with self._checking:
-            try:
-                psycopg.connect(self._dsn(), connect_timeout=database.CONNECT_TIMEOUT_SECONDS).close()
-            except psycopg.Error as error:
-                reason = " ".join(str(error).split())
-                raise DatabaseError(f"the database cannot be reached: {reason}") from None
-
     def _dsn(self) -> str:
         if self._settings.dsn:
             return self._settings.dsn
@@ -104,6 +99,18 @@ class ReaderPool:
         if dsn is None:
             raise errors.ConnectionException('the embedded PostgreSQL is stopped; "vsdb db start" starts it')
         return dsn
+
+    def _check_server(self) -> None:
+        """Raise DatabaseError when the server cannot be reached; those who wait do not all knock at the door."""
+        with self._checking:
+            if time.monotonic() - self._refused_at > PATIENCE_SECONDS:
+                try:
+                    psycopg.connect(self._dsn(), connect_timeout=database.CONNECT_TIMEOUT_SECONDS).close()
+                    return
+                except psycopg.Error as error:
+                    self._refused_at = time.monotonic()
+                    self._refusal = f"the database cannot be reached: {' '.join(str(error).split())}"
+            raise DatabaseError(self._refusal)
 
 
 def become_reader(connection: psycopg.Connection[Any]) -> None:
