@@ -16,6 +16,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-dev-shm-usage",  # containers have little of it
     "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
@@ -29,7 +30,7 @@ def browser() -> Iterator[Browser]:
         bundled = playwright.chromium.executable_path
         program = next(filter(None, map(shutil.which, PROGRAMS)), bundled)
         if not Path(program).exists():
-            reason = f'no browser here: none of {", ".join(PROGRAMS)}; "apt-get install chromium" brings one'
+            reason = f'no browser here: none of {", ".join(PROGRAMS)}; "make browser" brings one'
             if os.environ.get("VSDB_REQUIRE_BROWSER") == "1":
                 pytest.fail(reason)
             pytest.skip(reason)

@@ -14,6 +14,7 @@ import cv2
 import pytest
 
 import vsdb
+from tests import clips
 from tests.serving import Served, serving
 from vsdb import search
 from vsdb.demo import CLIP, true_intervals
@@ -211,6 +212,20 @@ def test_a_picture_is_a_question_and_torch_comes_only_then(
         ]
         scores = served.get("/api/scores", image=image, video_id=1).json["scores"]
         assert max(scores) == wanted[0].score
+
+
+def test_words_that_sql_cannot_embed_are_embedded_by_the_server(dsn: str, tmp_path: Path) -> None:
+    film = clips.write_video(tmp_path / "film.mp4", range(0, 3000, 500))
+    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
+        index.ingest([film])
+        (wanted,) = index.search("a dog", max_moments=1, min_z=-99)
+        index.connection.execute("update vsdb.text_towers set architecture = 'other'")
+    with serving(VSDB_DSN=dsn) as served:
+        (moment,) = served.get("/api/search", prompt="a dog", max_moments=1, min_z=-99).json["moments"]
+        assert moment["score"] == pytest.approx(wanted.score, abs=0.01)
+        scores = served.get("/api/scores", prompt="a dog", without="a cat", video_id=1).json["scores"]
+        assert len(scores) == 6
+        assert served.has_torch
 
 
 def test_a_picture_of_very_many_pixels_is_refused(served: Served) -> None:

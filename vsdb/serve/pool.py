@@ -97,7 +97,7 @@ class ReaderPool:
             return self._settings.dsn
         dsn = EmbeddedServer(self._settings.home).dsn()
         if dsn is None:
-            raise errors.ConnectionException('the embedded PostgreSQL is stopped; "vsdb db start" starts it')
+            raise errors.ConnectionException("it is stopped")
         return dsn
 
     def _check_server(self) -> None:
@@ -109,7 +109,8 @@ class ReaderPool:
                     return
                 except psycopg.Error as error:
                     self._refused_at = time.monotonic()
-                    self._refusal = f"the database cannot be reached: {' '.join(str(error).split())}"
+                    hint = "" if self._settings.dsn else '; "vsdb db start" starts the embedded one'
+                    self._refusal = f"the database cannot be reached: {' '.join(str(error).split())}{hint}"
             raise DatabaseError(self._refusal)
 
 

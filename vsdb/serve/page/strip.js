@@ -76,7 +76,7 @@ export class Strip {
     this.peek.hidden = true;
     this.place.replaceChildren(picture, this.head, this.peek);
     this.place.hidden = this.legend.hidden = false;
-    this.legend.textContent = `score over the whole video, at most ${bounds(answer.scores)[1].toFixed(1)}; click to go there`;
+    this.legend.textContent = `score over the whole video, best ${bounds(answer.scores)[1].toFixed(1)}; click to go there`;
     this.place.setAttribute("aria-valuemin", "0");
     this.place.setAttribute("aria-valuemax", answer.duration_seconds.toFixed(1));
     this.moveTo(this.at);
