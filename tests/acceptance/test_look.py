@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import av
 import pytest
 from PIL import Image
 
-import vsdb
+from tests.conftest import StreetCopy
 from vsdb.contact_sheet import CELL_SIZE
 from vsdb.own_files import MARK
 from vsdb.schema import Connection
@@ -24,12 +23,14 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def clip(street: Path, tmp_path: Path, dsn: str) -> Path:
-    """A copy of the short street, ingested."""
-    path = Path(shutil.copy(street, tmp_path / "my street.mp4"))
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        index.ingest([path])
-    return path
+def dsn(street_copy: StreetCopy) -> str:
+    """The commands of this file ask the database of the copied street."""
+    return street_copy.dsn
+
+
+@pytest.fixture
+def clip(street_copy: StreetCopy) -> Path:
+    return street_copy.path
 
 
 def names(folder: Path) -> list[str]:

@@ -15,10 +15,10 @@ from PIL import Image
 
 import vsdb
 from tests import clips
+from tests.conftest import StreetCopy
 from vsdb.contact_sheet import MAX_CELLS, contact_sheet
 from vsdb.errors import UsageError, VideoError
 from vsdb.pictures import BOX_COLOUR
-from vsdb.types import Sampling
 
 
 @pytest.fixture
@@ -28,9 +28,10 @@ def index(dsn: str) -> Iterator[vsdb.Index]:
 
 
 @pytest.fixture
-def copy(street: Path, tmp_path: Path) -> Path:
-    """The street's first seconds, to be moved and changed."""
-    return Path(shutil.copy(street, tmp_path / "copy.mp4"))
+def copied(street_copy: StreetCopy) -> Iterator[vsdb.Index]:
+    """The street's first seconds, whose file may be moved and changed."""
+    with vsdb.connect(dsn=street_copy.dsn) as index:
+        yield index
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -56,18 +57,20 @@ def test_a_moment_shows_its_best_frame_and_box(street_index: vsdb.Index) -> None
 
 
 @pytest.mark.parametrize("change", ["gone", "moved", "other", "text"])
-def test_without_its_video_a_moment_shows_the_thumbnail(index: vsdb.Index, copy: Path, change: str) -> None:
-    index.ingest([copy])
-    best = index.search("a red car")[0]
+def test_without_its_video_a_moment_shows_the_thumbnail(
+    copied: vsdb.Index, street_copy: StreetCopy, change: str
+) -> None:
+    path = street_copy.path
+    best = copied.search("a red car")[0]
     whole, boxed = best.frame(), best.frame(box=True)
     if change == "gone":
-        copy.unlink()
+        path.unlink()
     elif change == "moved":
-        copy.rename(copy.with_name("moved.mp4"))
+        path.rename(path.with_name("moved.mp4"))
     elif change == "other":
-        clips.write_video(copy, range(0, 20_000, 40))
+        clips.write_video(path, range(0, 20_000, 40))
     else:
-        copy.write_bytes(b"x" * copy.stat().st_size)
+        path.write_bytes(b"x" * path.stat().st_size)
     image = best.frame()
     assert image.size == (320, 180)
     assert difference(image, whole) < 6
@@ -75,16 +78,16 @@ def test_without_its_video_a_moment_shows_the_thumbnail(index: vsdb.Index, copy:
         assert edge == pytest.approx(full / 4, abs=3)
 
 
-def test_with_neither_it_says_why(index: vsdb.Index, copy: Path) -> None:
-    index.ingest([copy], sampling=Sampling(thumbnails=False))
-    best = index.search("a red car")[0]
-    copy.unlink()
-    with pytest.raises(VideoError, match=r"copy\.mp4: no such file, and it has no thumbnail"):
+def test_with_neither_it_says_why(copied: vsdb.Index, street_copy: StreetCopy) -> None:
+    best = copied.search("a red car")[0]
+    copied.connection.execute("delete from vsdb.frames")
+    street_copy.path.unlink()
+    with pytest.raises(VideoError, match=r"my street\.mp4: no such file, and it has no thumbnail"):
         best.frame()
-    index.remove(copy)
+    copied.remove(street_copy.path)
     with pytest.raises(VideoError, match="the database no longer holds it"):
         best.frame()
-    index.close()
+    copied.close()
     with pytest.raises(VideoError, match="the database cannot be asked for the thumbnail"):
         best.frame()
 
@@ -134,8 +137,8 @@ def test_a_sheet_has_a_cell_a_moment_whatever_their_shape(index: vsdb.Index, tmp
     assert many.height < 8 * (320 + 48 + 16) + 17
 
 
-def test_a_sheet_has_a_grey_field_where_there_is_no_picture(index: vsdb.Index, copy: Path) -> None:
-    index.ingest([copy], sampling=Sampling(thumbnails=False))
-    found = index.search("a red car")
-    copy.unlink()
+def test_a_sheet_has_a_grey_field_where_there_is_no_picture(copied: vsdb.Index, street_copy: StreetCopy) -> None:
+    found = copied.search("a red car")
+    copied.connection.execute("delete from vsdb.frames")
+    street_copy.path.unlink()
     assert contact_sheet(found).getpixel((20, 20)) == (52, 52, 58)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psycopg
 import pytest
 
 import vsdb
-from tests import clips
+from tests.conftest import StreetCopy
 from tests.serving import Served, serving
 from vsdb.demo import CLIP
-from vsdb.types import Sampling
 from vsdb.video import VideoReader, decode_image
 
 PATH_TRICKS = [
@@ -41,22 +41,18 @@ PATH_TRICKS = [
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def film(street_copy: StreetCopy, tmp_path: Path) -> Path:
+    """The copy's file, in a folder of its own."""
     (tmp_path / "films").mkdir()
-    return clips.write_video(tmp_path / "films" / "film.mp4", range(0, 6000, 500), size=(480, 270))
+    path = street_copy.path.rename(tmp_path / "films" / "film.mp4")
+    with psycopg.connect(street_copy.dsn) as connection:
+        connection.execute("update vsdb.videos set video_path = %s", [str(path)])
+    return path
 
 
 @pytest.fixture
-def index(dsn: str, film: Path) -> Iterator[vsdb.Index]:
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        assert index.ingest([film])[0].status == "ingested"
-        yield index
-
-
-@pytest.fixture
-def served(dsn: str, index: vsdb.Index) -> Iterator[Served]:
-    assert index.videos()
-    with serving(VSDB_DSN=dsn) as running:
+def served(street_copy: StreetCopy) -> Iterator[Served]:
+    with serving(VSDB_DSN=street_copy.dsn) as running:
         yield running
 
 
@@ -110,7 +106,7 @@ def test_path_tricks_get_nothing(street_served: Served) -> None:
 
 
 def test_a_file_that_is_gone_or_changed_is_refused_and_shown_by_its_thumbnail(
-    served: Served, index: vsdb.Index, film: Path
+    served: Served, street_copy: StreetCopy, film: Path
 ) -> None:
     data = film.read_bytes()
 
@@ -137,7 +133,8 @@ def test_a_file_that_is_gone_or_changed_is_refused_and_shown_by_its_thumbnail(
     film.rmdir()
     film.write_bytes(data)  # another inode, the same content
     assert served.request("GET", "/api/video/1").body == data
-    index.remove(film)
+    with vsdb.connect(dsn=street_copy.dsn) as index:
+        index.remove(film)
     answer = served.request("GET", "/api/video/1")
     assert (answer.status, answer.json) == (404, {"error": "no video 1 here"})
 
@@ -166,26 +163,28 @@ def test_a_link_swapped_in_for_another_file_gets_nothing(served: Served, film: P
     assert served.request("GET", "/api/video/1").body == data
 
 
-def test_a_link_that_was_ingested_is_played(dsn: str, film: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link.mp4"
-    link.symlink_to(film)
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
+def test_a_link_that_was_ingested_is_played(served: Served, street_copy: StreetCopy, film: Path) -> None:
+    link = film.with_name("link.mp4")
+    real = film.rename(film.with_name("real.mp4"))
+    link.symlink_to(real)
+    with vsdb.connect(dsn=street_copy.dsn, model="tiny", device="cpu") as index:
         index.ingest([link])
-    with serving(VSDB_DSN=dsn) as served:
-        assert served.request("GET", "/api/video/1").body == film.read_bytes()
+        assert [video.video_path for video in index.videos()] == [str(link)]
+    assert served.request("GET", "/api/video/1").body == real.read_bytes()
 
 
-def test_without_thumbnails_the_picture_comes_from_the_file(dsn: str, film: Path) -> None:
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        index.ingest([film], sampling=Sampling(thumbnails=False))
-    with serving(VSDB_DSN=dsn) as served:
-        small = served.get("/api/frame", video_id=1, pts_seconds=2.7)
-        full = served.get("/api/frame", video_id=1, pts_seconds=2.7, full="true")
-        assert size_of(small.body) == (320, 180)
-        assert size_of(full.body) == (480, 270)
-        film.unlink()
-        gone = served.get("/api/frame", video_id=1, pts_seconds=2.7)
-        assert (gone.status, "gone" in gone.json["error"]) == (404, True)
+def test_without_thumbnails_the_picture_comes_from_the_file(
+    served: Served, street_copy: StreetCopy, film: Path
+) -> None:
+    with psycopg.connect(street_copy.dsn) as connection:
+        connection.execute("delete from vsdb.frames")
+    small = served.get("/api/frame", video_id=1, pts_seconds=2.7)
+    full = served.get("/api/frame", video_id=1, pts_seconds=2.7, full="true")
+    assert decode_image(small.body).shape == (180, 320, 3)
+    assert decode_image(full.body).shape == (720, 1280, 3)
+    film.unlink()
+    gone = served.get("/api/frame", video_id=1, pts_seconds=2.7)
+    assert (gone.status, "gone" in gone.json["error"]) == (404, True)
 
 
 def test_a_full_frame_is_the_frame_of_that_time(street_served: Served) -> None:
@@ -195,8 +194,3 @@ def test_a_full_frame_is_the_frame_of_that_time(street_served: Served) -> None:
         shown = decode_image(street_served.get("/api/frame", video_id=1, pts_seconds=asked, full="true").body)
         nearest = min(frames, key=lambda time: float(cv2.absdiff(frames[time], shown).astype(np.float64).mean()))
         assert nearest == at
-
-
-def size_of(jpeg: bytes) -> tuple[int, int]:
-    height, width = decode_image(jpeg).shape[:2]
-    return width, height
