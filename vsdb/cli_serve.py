@@ -13,6 +13,8 @@ from vsdb.cli_options import Dsn
 from vsdb.config import resolve
 from vsdb.errors import UsageError, VsdbError
 
+EVERYWHERE = ("0.0.0.0", "::")
+
 
 def serve(
     dsn: Dsn = None,
@@ -47,7 +49,8 @@ def serve(
     with _listen(host, port) as listener:
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+        seen = socket.gethostname() if host in EVERYWHERE else name
+        address = f"http://{seen}:{port}/" + (f"?token={token}" if token else "")
         access = Access(token=token, names=LOCAL_NAMES | {name.lower()}, cookie=f"vsdb_token_{port}")
         run(settings, access, listener, ready=lambda: print(f"vsdb serves {address} until Ctrl-C", flush=True))
 

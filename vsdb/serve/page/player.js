@@ -5,7 +5,7 @@ import { clock, fileName } from "./format.js";
 import { placeBox } from "./results.js";
 import { Strip } from "./strip.js";
 
-const BOX_SECONDS = 0.6; // the box belongs to one frame; the thing moves on
+const BOX_SECONDS = 0.35; // the box belongs to one frame; the thing moves on
 
 const $ = (id) => document.getElementById(id);
 
