@@ -69,8 +69,8 @@ def test_a_click_plays_the_video_at_the_moment(open_page: Open, served: Served, 
     page = open_page(served.base)
     statuses: list[int] = []
     page.on("response", lambda response: statuses.append(response.status) if "/api/video/" in response.url else None)
-    moment = street_index.search("a bus")[0]
-    search(page, "a bus").first.click()
+    moment = street_index.search("a red car")[0]
+    search(page, "a red car").first.click()
     wait_for_time(page, moment.start_seconds - 1.1, moment.end_seconds)
     assert film(page, "film.currentTime") < moment.start_seconds + 3
     assert (film(page, "film.videoWidth"), film(page, "film.error")) == (1280, None)
@@ -82,8 +82,27 @@ def test_a_click_plays_the_video_at_the_moment(open_page: Open, served: Served, 
     assert stage
     assert box
     assert (box["x"] - stage["x"]) / stage["width"] * 1280 == pytest.approx(moment.box[0], abs=4)
+    x, y, width, height = moment.box
+    assert share_of_red(page, x, y, width, height) > 0.2
     film(page, f"film.currentTime = {moment.best_seconds + 20}")
     expect(page.locator("#mark")).to_be_hidden()
+
+
+def share_of_red(page: Page, *box: int) -> float:
+    """How much of a box of the video's picture is as red as the car."""
+    wait_for_time(page, 0, 1e9)
+    data: float = page.evaluate(
+        """([x, y, width, height]) => {
+            const paper = new OffscreenCanvas(width, height).getContext("2d");
+            paper.drawImage(document.getElementById("film"), x, y, width, height, 0, 0, width, height);
+            const { data } = paper.getImageData(0, 0, width, height);
+            let red = 0;
+            for (let i = 0; i < data.length; i += 4) red += data[i] > 180 && data[i + 1] < 90 && data[i + 2] < 90;
+            return red / (width * height);
+        }""",
+        list(box),
+    )
+    return data
 
 
 def test_the_strip_shows_the_scores_and_leads_there(open_page: Open, served: Served) -> None:

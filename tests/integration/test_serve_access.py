@@ -63,7 +63,7 @@ def test_the_token_opens_every_route(guarded: Served) -> None:
     assert (first.status, first.headers["location"]) == (303, "/?q=a+red+car&n=3")
     cookie = first.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
-    for headers in ({"Cookie": cookie.split(";")[0]}, {"Authorization": f"Bearer {TOKEN}"}):
+    for headers in ({"Cookie": 'odd="; {"a":1}; ' + cookie.split(";")[0]}, {"Authorization": f"Bearer {TOKEN}"}):
         assert guarded.request("GET", "/", **headers).status == 200
         assert guarded.request("GET", "/api/videos", **headers).json["num_videos"] == 0
         assert guarded.request("GET", "/", Host="videos.example.org", **headers).status == 200

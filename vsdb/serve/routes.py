@@ -141,7 +141,8 @@ def show_frame(asked: Annotated[FrameParameters, Query()], service: Here) -> Res
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
 
-@router.api_route("/video/{video_id}", methods=["GET", "HEAD"], responses=NOT_FOUND, response_class=Response)
+@router.head("/video/{video_id}", include_in_schema=False)
+@router.get("/video/{video_id}", responses=NOT_FOUND, response_class=Response)
 def play_video(video_id: VideoKey, request: Request, service: Here) -> Response:
     """The file of a video, or the range of its bytes that is asked for."""
     with service.pool.connection() as connection:

@@ -7,6 +7,7 @@ import { element, momentCard, neighbour, videoCard } from "./results.js";
 
 const PAGE_MOMENTS = 12;
 const MAX_MOMENTS = 1000;
+const MAX_NAMES = 200;
 const LEAD_SECONDS = 1; // frames are sampled: what is seen at the start came into view a little before
 const FIELDS = ["q", "video", "from", "to"];
 
@@ -120,6 +121,11 @@ async function showVideos() {
   else say(`${many}, ${clock(answer.duration_seconds)} in all. Ask for anything that can be seen there.`);
   $("results").replaceChildren(...answer.videos.map((each) => videoCard(each, addressOf({ play: each.video_id, t: 0 }))));
   $("more").hidden = true;
+}
+
+/** Offer the names of videos in the filter; there it is only a help. */
+async function fillNames() {
+  const answer = await listVideos(MAX_NAMES).catch(() => ({ videos: [] }));
   $("names").replaceChildren(...answer.videos.map((each) => Object.assign(element("option"), { value: fileName(each.video_path) })));
 }
 
@@ -177,6 +183,7 @@ $("file").addEventListener("change", (event) => {
   event.target.value = "";
 });
 $("more").addEventListener("click", () => go(addressOf({ n: 2 * (Number(state().get("n")) || PAGE_MOMENTS) })));
+$("filters").addEventListener("toggle", fillNames, { once: true });
 $("close").addEventListener("click", closePlayer);
 $("results").addEventListener("click", (event) => {
   const link = event.target.closest("a.card");
