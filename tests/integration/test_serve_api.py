@@ -114,7 +114,7 @@ def test_where_nothing_matches_the_nearest_is_named(served: Served, street_index
         ("/api/search", {}, "prompt or an image"),
         ("/api/search", {"prompt": ""}, "prompt: "),
         ("/api/search", {"prompt": "a", "image": "0" * 64}, "prompt or an image"),
-        ("/api/search", {"image": "0" * 64}, "/api/images"),
+        ("/api/search", {"image": "0" * 64}, "send it again"),
         ("/api/search", {"image": "../../etc/passwd"}, "image: "),
         ("/api/search", {"promt": "a"}, "promt: there is no such parameter"),
         ("/api/search", {"prompt": "a", "max_moments": 0}, "max_moments: "),

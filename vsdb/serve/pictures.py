@@ -81,5 +81,5 @@ class Pictures:
         with self._lock:
             found = self._embeddings.get(key)
         if found is None:
-            raise UsageError("this picture is not known here (any more); send it again to /api/images")
+            raise UsageError("this picture is not known here (any more); send it again")
         return found
