@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests wheel clean
+.PHONY: help demo test lint tests browser wheel clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,11 @@ lint: $(VENV)/installed-dev
 # Each worker has a server of its own; two threads a worker would only wait for each other.
 tests: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+
+# Without a browser the tests of the page are skipped. Only root can install one, and only this target does.
+browser: ## Install Chromium (Debian, Ubuntu; as root) for the tests of the page
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
+	apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium > /dev/null && command -v chromium
 
 wheel: $(VENV)/installed-dev ## Build dist/*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

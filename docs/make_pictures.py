@@ -1,6 +1,7 @@
 """Make the pictures of the documentation from the demo's clip: python docs/make_pictures.py
 
-The contact sheet of the README, and the outputs of examples/quickstart.ipynb. Needs the development dependencies.
+The contact sheet and the page of the README, the page on a phone, and the outputs of examples/quickstart.ipynb. Needs
+the development dependencies and Chromium.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from page_pictures import page_pictures
 
 import vsdb
 from vsdb.contact_sheet import as_jpeg
@@ -84,6 +87,8 @@ def main() -> None:
     os.environ.pop("VSDB_DSN", None)
     with demo_index() as index:
         make_contact_sheet(index)
+        for name, picture in page_pictures(index.connection.info.dsn).items():
+            write(IMAGES / name, picture)
     run_notebook()
 
 

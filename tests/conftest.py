@@ -136,6 +136,14 @@ def street_index(server: EmbeddedServer, template: str) -> Iterator[vsdb.Index]:
 
 
 @pytest.fixture(scope="session")
+def street_dsn(server: EmbeddedServer, street_index: vsdb.Index) -> str:
+    """DSN of the database that holds the whole demo clip."""
+    dsn = server.dsn(street_index.connection.info.dbname)
+    assert dsn is not None
+    return dsn
+
+
+@pytest.fixture(scope="session")
 def street_template(server: EmbeddedServer, template: str, street: Path) -> str:
     """Name of a database that holds the short street, to be cloned."""
     name = "short_street"

@@ -11,7 +11,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from vsdb import cli_db, cli_query, database, output
+from vsdb import cli_db, cli_query, cli_serve, database, output
 from vsdb.api import Index
 from vsdb.cli_options import Dsn, Json, device_name, moment_in_time, positive
 from vsdb.config import TINY, resolve
@@ -122,6 +122,7 @@ def ingest(
 
 app.command()(cli_query.query)
 app.command()(cli_query.explain)
+app.command()(cli_serve.serve)
 
 
 @app.command()

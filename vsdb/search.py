@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +37,8 @@ class Question:
     """Words."""
     image: Path | None = None
     """A picture file to look for instead of words."""
+    embedding: NDArray[floating[Any]] | None = None
+    """What to look for as the database's model embeds it, instead of words; shape (embedding_dim,)."""
     without: str | None = None
     """Words for what the moments should not show."""
     then: str | None = None
@@ -73,104 +75,6 @@ class Narrowing:
     """Moments with a lower z do not count; None asks that the best one has 1.0, unless there is a min_score."""
 
 
-def search(connection: Connection, question: Question, narrowing: Narrowing) -> list[Moment]:
-    """Find the moments that answer a question, best first; see :meth:`vsdb.Index.search`.
-
-    Words go to SQL as they are. What SQL cannot embed (a picture, or words for a text tower of another
-    architecture than OpenAI's) is embedded here first.
-
-    Raises:
-        DatabaseError: the database holds no video yet.
-        UsageError: neither or both of prompt and image, or ``then`` with what it does not combine with.
-        ModelError: the model is needed here and its weights cannot be had.
-    """
-    if (question.prompt is None) == (question.image is None):
-        raise UsageError("give either a prompt or an image")
-    terms = _Terms(connection)
-    if question.then is not None:
-        return _search_then(connection, terms, question, narrowing)
-    if question.prompt is not None and question.without is None and terms.in_sql:
-        call = f"vsdb.search({terms.add(_as_text(question.prompt))}, {_NARROWING})"
-    else:
-        call = f"vsdb.search_embedding({_asked(terms, question)}, {_NARROWING})"
-    return _moments(connection, call, {**vars(narrowing), **terms.values})
-
-
-def nearest(connection: Connection, question: Question, narrowing: Narrowing) -> Moment | None:
-    """The best of the answers that do not stand out; None where there is none, or where a bound was given."""
-    if narrowing.min_score is not None or narrowing.min_z is not None:
-        return None
-    moments = search(connection, question, replace(narrowing, max_moments=1, min_z=float("-inf")))
-    return moments[0] if moments else None
-
-
-def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:
-    """How a search was done: rows of step, result and time in milliseconds; see ``vsdb.explain`` in SQL."""
-    terms = _Terms(connection)
-    if terms.in_sql:
-        call = f"vsdb.explain({terms.add(_as_text(prompt))}"
-    else:
-        call = f"vsdb.explain_embedding({terms.text(prompt)}"
-    arguments = """max_moments => %(max_moments)s, video_like => %(video_like)s, from_seconds => %(from_seconds)s,
-        to_seconds => %(to_seconds)s, video_ids => %(video_ids)s"""
-    return connection.execute(f"select * from {call}, {arguments})", {**vars(narrowing), **terms.values}).fetchall()
-
-
-def _search_then(connection: Connection, terms: _Terms, question: Question, narrowing: Narrowing) -> list[Moment]:
-    combined = {"max_moments", "video_like", "video_ids", "min_z"}
-    for field in fields(narrowing):
-        if field.name not in combined and getattr(narrowing, field.name) != field.default:
-            raise UsageError(f'{field.name} does not combine with "then"')
-    assert question.then is not None
-    call = f"""vsdb.search_then({_asked(terms, question)}, {terms.text(question.then)},
-        within_seconds => {terms.add(question.within_seconds)}, max_moments => %(max_moments)s,
-        video_like => %(video_like)s, video_ids => %(video_ids)s)"""
-    moments = _moments(connection, call, {**vars(narrowing), **terms.values})
-    return [each for each in moments if narrowing.min_z is None or each.z is None or each.z >= narrowing.min_z]
-
-
-def _asked(terms: _Terms, question: Question) -> str:
-    """SQL for the embedding of what is looked for."""
-    asked = terms.image(question.image) if question.image else terms.text(question.prompt or "")
-    return f"vsdb.without({asked}, {terms.text(question.without)})" if question.without is not None else asked
-
-
-class _Terms:
-    """Turns words and pictures into SQL expressions, and keeps their values."""
-
-    def __init__(self, connection: Connection) -> None:
-        row = connection.execute("select architecture from vsdb.text_towers").fetchone()
-        if row is None:
-            raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
-        self.in_sql = row[0] == "openai"
-        """Whether SQL can embed words."""
-        self.values: dict[str, Any] = {}
-        self._connection = connection
-        self._encoder: Encoder | None = None
-
-    def add(self, value: Any) -> str:
-        """A placeholder for a value."""
-        name = f"term_{len(self.values)}"
-        self.values[name] = value
-        return f"%({name})s"
-
-    def text(self, words: str) -> str:
-        """The embedding of words."""
-        if self.in_sql:
-            return f"vsdb.remember({self.add(_as_text(words))})"
-        return f"{self.add(_as_vector(self._load().embed_prompt(_as_text(words))))}::halfvec"
-
-    def image(self, path: Path) -> str:
-        """The embedding of a picture file, through the model's own preprocessing."""
-        from vsdb.video import read_image
-
-        return f"{self.add(_as_vector(self._load().embed_image(read_image(path))))}::halfvec"
-
-    def _load(self) -> Encoder:
-        self._encoder = self._encoder or load_encoder(self._connection)
-        return self._encoder
-
-
 def load_encoder(connection: Connection) -> Encoder:
     """The database's model, on the CPU, to embed a question with.
 
@@ -189,6 +93,132 @@ def load_encoder(connection: Connection) -> Encoder:
     if loaded.info.weights_sha256 != stored.weights_sha256:
         raise store.other_model_error(stored.model_name, stored.model_name)
     return Encoder(loaded, device="cpu")
+
+
+LoadEncoder = Callable[[Connection], "Encoder"]
+
+
+def search(
+    connection: Connection, question: Question, narrowing: Narrowing, *, load: LoadEncoder = load_encoder
+) -> list[Moment]:
+    """Find the moments that answer a question, best first; see :meth:`vsdb.Index.search`.
+
+    Words go to SQL as they are. What SQL cannot embed (a picture, or words for a text tower of another
+    architecture than OpenAI's) is embedded here first, by the model that ``load`` gives.
+
+    Raises:
+        DatabaseError: the database holds no video yet.
+        UsageError: neither or both of prompt and image, or ``then`` with what it does not combine with.
+        ModelError: the model is needed here and its weights cannot be had.
+    """
+    if sum(each is not None for each in (question.prompt, question.image, question.embedding)) != 1:
+        raise UsageError("give either a prompt or an image")
+    terms = _Terms(connection, load)
+    if question.then is not None:
+        return _search_then(connection, terms, question, narrowing)
+    if question.prompt is not None and question.without is None and terms.in_sql:
+        call = f"vsdb.search({terms.add(_as_text(question.prompt))}, {_NARROWING})"
+    else:
+        call = f"vsdb.search_embedding({_asked(terms, question)}, {_NARROWING})"
+    return _moments(connection, call, {**vars(narrowing), **terms.values})
+
+
+def nearest(
+    connection: Connection, question: Question, narrowing: Narrowing, *, load: LoadEncoder = load_encoder
+) -> Moment | None:
+    """The best of the answers that do not stand out; None where there is none, or where a bound was given."""
+    if narrowing.min_score is not None or narrowing.min_z is not None:
+        return None
+    moments = search(connection, question, replace(narrowing, max_moments=1, min_z=float("-inf")), load=load)
+    return moments[0] if moments else None
+
+
+def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:
+    """How a search was done: rows of step, result and time in milliseconds; see ``vsdb.explain`` in SQL."""
+    terms = _Terms(connection, load_encoder)
+    if terms.in_sql:
+        call = f"vsdb.explain({terms.add(_as_text(prompt))}"
+    else:
+        call = f"vsdb.explain_embedding({terms.text(prompt)}"
+    arguments = """max_moments => %(max_moments)s, video_like => %(video_like)s, from_seconds => %(from_seconds)s,
+        to_seconds => %(to_seconds)s, video_ids => %(video_ids)s"""
+    return connection.execute(f"select * from {call}, {arguments})", {**vars(narrowing), **terms.values}).fetchall()
+
+
+def score_video(
+    connection: Connection, question: Question, video_id: int, *, load: LoadEncoder = load_encoder
+) -> list[tuple[int, float, float]]:
+    """How well each frame of a video answers: rows of frame_index, pts_seconds and score; ``vsdb.score_video``.
+
+    Raises:
+        DatabaseError, UsageError, ModelError: as :func:`search`.
+    """
+    terms = _Terms(connection, load)
+    call = f"vsdb.score_video({_asked(terms, question)}, {terms.add(video_id)}::bigint)"
+    return connection.execute(f"select * from {call} order by frame_index", terms.values).fetchall()
+
+
+def _search_then(connection: Connection, terms: _Terms, question: Question, narrowing: Narrowing) -> list[Moment]:
+    combined = {"max_moments", "video_like", "video_ids", "min_z"}
+    for field in fields(narrowing):
+        if field.name not in combined and getattr(narrowing, field.name) != field.default:
+            raise UsageError(f'{field.name} does not combine with "then"')
+    assert question.then is not None
+    call = f"""vsdb.search_then({_asked(terms, question)}, {terms.text(question.then)},
+        within_seconds => {terms.add(question.within_seconds)}, max_moments => %(max_moments)s,
+        video_like => %(video_like)s, video_ids => %(video_ids)s)"""
+    moments = _moments(connection, call, {**vars(narrowing), **terms.values})
+    return [each for each in moments if narrowing.min_z is None or each.z is None or each.z >= narrowing.min_z]
+
+
+def _asked(terms: _Terms, question: Question) -> str:
+    """SQL for the embedding of what is looked for."""
+    if question.embedding is not None:
+        asked = terms.embedding(question.embedding)
+    else:
+        asked = terms.image(question.image) if question.image else terms.text(question.prompt or "")
+    return f"vsdb.without({asked}, {terms.text(question.without)})" if question.without is not None else asked
+
+
+class _Terms:
+    """Turns words and pictures into SQL expressions, and keeps their values."""
+
+    def __init__(self, connection: Connection, load: LoadEncoder) -> None:
+        row = connection.execute("select architecture from vsdb.text_towers").fetchone()
+        if row is None:
+            raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
+        self.in_sql = row[0] == "openai"
+        """Whether SQL can embed words."""
+        self.values: dict[str, Any] = {}
+        self._connection = connection
+        self._load_encoder = load
+        self._encoder: Encoder | None = None
+
+    def add(self, value: Any) -> str:
+        """A placeholder for a value."""
+        name = f"term_{len(self.values)}"
+        self.values[name] = value
+        return f"%({name})s"
+
+    def text(self, words: str) -> str:
+        """The embedding of words."""
+        if self.in_sql:
+            return f"vsdb.remember({self.add(_as_text(words))})"
+        return self.embedding(self._load().embed_prompt(_as_text(words)))
+
+    def image(self, path: Path) -> str:
+        """The embedding of a picture file, through the model's own preprocessing."""
+        from vsdb.video import read_image
+
+        return self.embedding(self._load().embed_image(read_image(path)))
+
+    def embedding(self, numbers: NDArray[floating[Any]]) -> str:
+        """An embedding that is there already."""
+        return f"{self.add(_as_vector(numbers))}::halfvec"
+
+    def _load(self) -> Encoder:
+        self._encoder = self._encoder or self._load_encoder(self._connection)
+        return self._encoder
 
 
 def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:

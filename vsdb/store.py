@@ -162,10 +162,34 @@ def move_video(connection: Connection, video_id: int, new_path: str) -> None:
         connection.execute("update vsdb.videos set video_path = %s where video_id = %s", [new_path, video_id])
 
 
-def list_videos(connection: Connection) -> list[Video]:
-    """All videos, by path."""
+def list_videos(
+    connection: Connection,
+    *,
+    video_id: int | None = None,
+    video_like: str | None = None,
+    max_videos: int | None = None,
+    offset: int = 0,
+) -> list[Video]:
+    """Videos by path: all, the one of that key, or those whose path is LIKE that; ``offset`` are passed over."""
     with connection.cursor(row_factory=class_row(Video)) as cursor:
-        return cursor.execute("select * from vsdb.videos_view order by video_path").fetchall()
+        return cursor.execute(
+            """select * from vsdb.videos_view
+               where (%(video_id)s::bigint is null or video_id = %(video_id)s)
+                 and (%(video_like)s::text is null or video_path like %(video_like)s)
+               order by video_path limit %(max_videos)s offset %(offset)s""",
+            {"video_id": video_id, "video_like": video_like, "max_videos": max_videos, "offset": offset},
+        ).fetchall()
+
+
+def count_videos(connection: Connection, *, video_like: str | None = None) -> tuple[int, float]:
+    """How many videos there are, or have a path LIKE that, and their length in seconds."""
+    row = connection.execute(
+        """select count(*), coalesce(sum(duration_seconds), 0) from vsdb.videos
+           where %(video_like)s::text is null or video_path like %(video_like)s""",
+        {"video_like": video_like},
+    ).fetchone()
+    assert row is not None  # an aggregate without group by has one row
+    return row[0], row[1]
 
 
 def has_path(connection: Connection, path: str) -> bool:

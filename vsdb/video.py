@@ -20,6 +20,8 @@ from vsdb.errors import VideoError
 # Decoder messages would land between progress bar and results; what matters of them is in VideoError.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# A picture of few bytes can say that it has a thousand million pixels; OpenCV looks before it takes the memory.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
 
 import cv2
 
@@ -172,6 +174,21 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     image: Any = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise VideoError(f"{path}: not a picture that can be decoded")
+    return image  # type: ignore[no-any-return]
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """Decode a picture file's bytes; RGB in [0, 255], shape (H, W, 3), upright (EXIF rotation applied).
+
+    Raises:
+        VideoError: not a picture that can be decoded, or one of more pixels than are taken.
+    """
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise VideoError("not a picture that can be decoded; JPEG, PNG and WebP are, up to 200 million pixels")
     return image  # type: ignore[no-any-return]
 
 

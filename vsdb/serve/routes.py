@@ -1,0 +1,168 @@
+"""The API: parameters in, a statement of SQL, JSON out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import FileIO
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from vsdb import search, store
+from vsdb.errors import VideoError
+from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
+from vsdb.serve.files import FileKeeper, StoredFile, file_response, find_file
+from vsdb.serve.frames import frame_of_file, frame_time, stored_thumbnail
+from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
+from vsdb.serve.pictures import Encoders, Pictures
+from vsdb.serve.pool import ReaderPool
+
+MAX_PICTURE_BYTES = 20_000_000
+REFUSALS: dict[int | str, dict[str, object]] = {
+    422: {"model": ErrorAnswer, "description": "The question makes no sense; the message says why."},
+    503: {"model": ErrorAnswer, "description": "The database or the model cannot be had; the message says why."},
+}
+NOT_FOUND: dict[int | str, dict[str, object]] = {
+    404: {"model": ErrorAnswer, "description": "No such video, or its file is gone or holds something else now."}
+}
+
+
+class NotFoundError(Exception):
+    """There is no such thing here; its text is shown as it is."""
+
+
+class TooLargeError(Exception):
+    """More bytes were sent than are taken; its text is shown as it is."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with."""
+
+    pool: ReaderPool
+    encoders: Encoders
+    pictures: Pictures
+    files: FileKeeper
+
+
+def the_service(request: Request) -> Service:
+    """The service that the application was made with."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def picture_bytes(request: Request) -> bytes:
+    """The body of a request, up to what a picture may weigh."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_PICTURE_BYTES:
+            raise TooLargeError(f"the picture is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; send a smaller one")
+    return bytes(data)
+
+
+Here = Annotated[Service, Depends(the_service)]
+VideoKey = Annotated[int, Path(ge=1, le=MAX_ID)]
+router = APIRouter(prefix="/api", responses=REFUSALS)
+
+
+@router.get("/search")
+def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> SearchAnswer:
+    """Find the moments that answer a prompt or a picture, best first; the rows of vsdb.search in SQL."""
+    question = asked.question(service.pictures, then=asked.then, within_seconds=asked.within_seconds)
+    narrowing = asked.narrowing()
+    with service.pool.connection() as connection:
+        moments = search.search(connection, question, narrowing, load=service.encoders)
+        nearest = None if moments else search.nearest(connection, question, narrowing, load=service.encoders)
+        model = store.get_model(connection)
+        return SearchAnswer(
+            prompt=asked.prompt,
+            image=asked.image,
+            model=model.model_name if model else None,
+            moments=found_moments(connection, moments),
+            nearest=next(iter(found_moments(connection, [nearest])), None) if nearest else None,
+        )
+
+
+@router.post(
+    "/images",
+    responses={413: {"model": ErrorAnswer, "description": "The picture has too many bytes."}},
+    openapi_extra={"requestBody": {"required": True, "content": {"image/*": {"schema": {"format": "binary"}}}}},
+)
+def add_image(data: Annotated[bytes, Depends(picture_bytes)], service: Here) -> ImageAnswer:
+    """Embed a picture, whose bytes are the body, and give the id to search with.
+
+    The last 1,000 pictures are remembered until the server ends; nothing is stored.
+    """
+    with service.pool.connection() as connection:
+        return ImageAnswer(image=service.pictures.add(connection, data))
+
+
+@router.get("/scores", responses=NOT_FOUND)
+def score_video(asked: Annotated[ScoreParameters, Query()], service: Here) -> ScoresAnswer:
+    """Score every sampled frame of a video; the rows of vsdb.score_video in SQL."""
+    question = asked.question(service.pictures)
+    with service.pool.connection() as connection:
+        videos = store.list_videos(connection, video_id=asked.video_id)
+        if not videos:
+            raise NotFoundError(f"no video {asked.video_id} here")
+        rows = search.score_video(connection, question, asked.video_id, load=service.encoders)
+    return ScoresAnswer(
+        video_id=asked.video_id,
+        video_path=videos[0].video_path,
+        duration_seconds=videos[0].duration_seconds,
+        pts_seconds=[seconds for _, seconds, _ in rows],
+        scores=[score for _, _, score in rows],
+    )
+
+
+@router.get("/videos")
+def list_videos(asked: Annotated[VideosParameters, Query()], service: Here) -> VideosAnswer:
+    """List videos by path; the rows of vsdb.videos_view in SQL."""
+    with service.pool.connection() as connection:
+        num_videos, seconds = store.count_videos(connection, video_like=asked.video_like)
+        videos = store.list_videos(
+            connection, video_like=asked.video_like, max_videos=asked.max_videos, offset=asked.offset
+        )
+    return VideosAnswer(num_videos=num_videos, duration_seconds=seconds, videos=videos)
+
+
+@router.get("/frame", responses={**NOT_FOUND, 200: {"content": {"image/jpeg": {}}}}, response_class=Response)
+def show_frame(asked: Annotated[FrameParameters, Query()], service: Here) -> Response:
+    """A frame as JPEG: the thumbnail, or, where there is none or full is asked for, the frame from the file."""
+    with service.pool.connection() as connection:
+        stored = find_file(connection, asked.video_id)
+        if stored is None:
+            raise NotFoundError(f"no video {asked.video_id} here")
+        jpeg = None if asked.full else stored_thumbnail(connection, asked.video_id, asked.pts_seconds)
+        at = asked.pts_seconds if jpeg else frame_time(connection, asked.video_id, asked.pts_seconds)
+    if jpeg is None:
+        jpeg = _frame(service, stored, at, full=asked.full)
+    return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+
+
+@router.head("/video/{video_id}", include_in_schema=False)
+@router.get("/video/{video_id}", responses=NOT_FOUND, response_class=Response)
+def play_video(video_id: VideoKey, request: Request, service: Here) -> Response:
+    """The file of a video, or the range of its bytes that is asked for."""
+    with service.pool.connection() as connection:
+        stored = find_file(connection, video_id)
+    if stored is None:
+        raise NotFoundError(f"no video {video_id} here")
+    file = _opened(service, stored)
+    return file_response(file, stored, request.headers, with_body=request.method == "GET")
+
+
+def _frame(service: Service, stored: StoredFile, pts_seconds: float, *, full: bool) -> bytes:
+    with _opened(service, stored) as file:
+        try:
+            return frame_of_file(file, pts_seconds, full=full)
+        except VideoError as error:
+            raise NotFoundError(f"{stored.video_path}: {error}") from None
+
+
+def _opened(service: Service, stored: StoredFile) -> FileIO:
+    try:
+        return service.files.open(stored)
+    except VideoError as error:
+        raise NotFoundError(f"{stored.video_path}: {error}") from None
