@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +31,10 @@ EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
 
 
+def _go_on() -> None:
+    """Raise nothing: what is under way is wanted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """One sampled frame."""
@@ -53,10 +57,16 @@ class VideoReader:
         VideoError: the file is missing, unreadable, empty, or holds no picture track that can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, num_threads: int = 0) -> None:
+        """
+        Args:
+            path: of the file.
+            num_threads: to decode with; 0 for as many as there are cores.
+        """
         check_readable(path)
         self.path = path
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        settings = [cv2.CAP_PROP_N_THREADS, num_threads] if num_threads else []
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, settings)
         if not self._capture.isOpened():
             raise VideoError("not a video: no picture track that can be decoded (is the file whole?)")
         self._fps = self._property(cv2.CAP_PROP_FPS)
@@ -74,11 +84,12 @@ class VideoReader:
         """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it."""
         return round(self._last_pts + self._step, 6)
 
-    def sample(self, *, every_seconds: float) -> Iterator[Frame]:
+    def sample(self, *, every_seconds: float, check: Callable[[], None] = _go_on) -> Iterator[Frame]:
         """Yield the first frame, then the first one at or after each multiple of the step.
 
         Args:
             every_seconds: sampling step, in seconds; a video with fewer frames a second yields every frame.
+            check: is called at each frame, sampled or not; what it raises ends the sampling.
 
         Yields:
             Frames with rising ``pts_seconds``; memory holds one at a time.
@@ -90,6 +101,7 @@ class VideoReader:
         num_sampled = num_grabbed = 0
         first_pts = 0.0
         while self._capture.grab():
+            check()
             pts = round(max(0.0, self._property(cv2.CAP_PROP_POS_MSEC) / 1000), 6)
             if num_grabbed == 0:
                 first_pts = max(0.0, self._property(cv2.CAP_PROP_PTS))
@@ -194,8 +206,12 @@ def check_readable(path: Path) -> None:
         raise VideoError(f"cannot be read: {error.strerror or error}") from None
 
 
-def content_sha256(path: Path) -> bytes:
+def content_sha256(path: Path, *, check: Callable[[], None] = _go_on) -> bytes:
     """SHA-256 of the file's bytes; 32 bytes.
+
+    Args:
+        path: of the file.
+        check: is called between the blocks; what it raises ends the reading.
 
     Raises:
         VideoError: the file cannot be read.
@@ -204,5 +220,6 @@ def content_sha256(path: Path) -> bytes:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
+            check()
             digest.update(block)
     return digest.digest()
