@@ -35,7 +35,8 @@ select v.video_id,
        v.size_bytes,
        v.recorded_at,
        v.ingested_at,
-       m.model_name
+       m.model_name,
+       exists (select from vsdb.frames f where f.video_id = v.video_id) as has_thumbnails
 from vsdb.videos v
 cross join vsdb.models m;
 comment on view vsdb.videos_view is 'One row a video. Stable: columns are added at the end, never renamed.';
@@ -53,3 +54,4 @@ comment on column vsdb.videos_view.size_bytes is 'Size of the file, in bytes.';
 comment on column vsdb.videos_view.recorded_at is 'When the recording began, if known.';
 comment on column vsdb.videos_view.ingested_at is 'When the embeddings were stored.';
 comment on column vsdb.videos_view.model_name is 'Model that made the embeddings.';
+comment on column vsdb.videos_view.has_thumbnails is 'Whether vsdb.frames holds small pictures of its frames.';

@@ -62,6 +62,12 @@ def cut(source: Path, target: Path, *, seconds: float) -> Path:
     return target
 
 
+def join(sources: Sequence[Path], target: Path) -> Path:
+    """Put the bytes of transport streams one after the other, as recorders do that change their mind."""
+    target.write_bytes(b"".join(source.read_bytes() for source in sources))
+    return target
+
+
 def rotate(path: Path, target: Path) -> Path:
     """Set the display matrix of an MP4 to a quarter turn, as phones do for portrait video."""
     identity = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))

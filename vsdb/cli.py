@@ -73,6 +73,9 @@ def ingest(
             metavar="TIME", help="When the recording began (default: what the file says).", show_default=False
         ),
     ] = None,
+    no_thumbnails: Annotated[
+        bool, typer.Option("--no-thumbnails", help="Store no small pictures of the frames.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Embed again what was ingested before.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a video, a line each.")] = False,
 ) -> None:
@@ -90,7 +93,11 @@ def ingest(
     from vsdb.progress import ProgressBar
 
     sampling = Sampling(
-        every_seconds=every, patch_size=patch_size, stride=stride, recorded_at=moment_in_time(recorded_at)
+        every_seconds=every,
+        patch_size=patch_size,
+        stride=stride,
+        recorded_at=moment_in_time(recorded_at),
+        thumbnails=not no_thumbnails,
     )
     failed = done = 0
     try:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from vsdb import store
 from vsdb.errors import DatabaseError, ModelError, VideoError, database_message
+from vsdb.jobs import Job
+from vsdb.reporter import Reporter
 from vsdb.schema import Connection
-from vsdb.stages import Job, Stages
+from vsdb.stages import Stages
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
 from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
 from vsdb.types import IngestResult, Sampling, Status
@@ -34,28 +36,6 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 32  # videos known to the stages at a time
 
 
-class Reporter(Protocol):
-    """Is told how far an ingest is, so that someone can be shown."""
-
-    def skipped(self, path: Path, reason: str) -> None:
-        """A file of a folder was passed over."""
-
-    def warned(self, message: str) -> None:
-        """Something went wrong that harms no video."""
-
-    def preparing(self, step: str) -> None:
-        """Something that takes seconds is about to be done, such as loading the model."""
-
-    def started(self, path: Path, duration_seconds: float) -> None:
-        """A video is about to be embedded; the duration is 0.0 where the file does not tell."""
-
-    def advanced(self, pts_seconds: float, num_patches: int) -> None:
-        """So much of the video is stored."""
-
-    def finished(self, result: IngestResult) -> None:
-        """The video is done, one way or the other."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
     """Which model to embed with; the parts not given come from the database."""
@@ -63,17 +43,6 @@ class ModelChoice:
     name: str
     weights: Path | None
     device: str
-
-
-class SilentReporter:
-    """Tells nobody."""
-
-    def skipped(self, path: Path, reason: str) -> None: ...
-    def warned(self, message: str) -> None: ...
-    def preparing(self, step: str) -> None: ...
-    def started(self, path: Path, duration_seconds: float) -> None: ...
-    def advanced(self, pts_seconds: float, num_patches: int) -> None: ...
-    def finished(self, result: IngestResult) -> None: ...
 
 
 class Ingest:
@@ -266,6 +235,7 @@ class Ingest:
                         pts_seconds=frame.pts_seconds,
                         boxes=boxes,
                         embeddings=frame.embeddings,
+                        thumbnail=frame.thumbnail,
                     )
                 ]
             )

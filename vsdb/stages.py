@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vsdb.jobs import Batch, EmbeddedFrame, Job, Opened, Part
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
-from vsdb.pipeline import BrokenStageError, Budget, Channel, Stage, StoppedError
+from vsdb.pipeline import BrokenStageError, Channel, Stage, StoppedError
+from vsdb.thumbnails import thumbnail
 from vsdb.types import Sampling
 from vsdb.video import Frame, VideoReader, content_sha256, recorded_at
 
@@ -31,112 +30,8 @@ if TYPE_CHECKING:
 DEFAULT_EVERY_SECONDS = 1.0
 WAITING_FRAME_BYTES = 64 << 20  # of pixels: 24 frames of 720p, 2 of 4K
 WAITING_BATCHES = 1
-WAITING_PATCHES = 50_000  # of one video whose turn to be stored has not come; 64 MB of RN50x4's embeddings
 CORES_A_DECODER = 4  # more do not speed up the decoding of one video much
 MAX_DECODERS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """What is known of a video once its first frame is decoded; pixels and seconds."""
-
-    width: int
-    height: int
-    every_seconds: float
-    patch_size: int
-    stride: int
-    boxes: NDArray[np.int32]
-    """Shape (P, 4): x, y, width, height."""
-    declared_seconds: float
-    """Length that the file claims; 0.0 where it claims none."""
-    recorded_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedFrame:
-    """A sampled frame that has passed all stages."""
-
-    frame_index: int
-    pts_seconds: float
-    embeddings: NDArray[np.float16]
-    """Shape (P, embedding_dim), rows of length 1."""
-
-
-@dataclass(eq=False)
-class Job:
-    """One video on its way. A failure in any stage is kept here, so that it fails this video alone."""
-
-    path: Path
-    sha256: Future[bytes] = field(default_factory=Future)
-    opened: Future[Opened] = field(default_factory=Future)
-    inbox: SimpleQueue[EmbeddedFrame | None] = field(default_factory=SimpleQueue)
-    """Embedded frames in order; None after the last. ``budget`` keeps it short."""
-    budget: Budget = field(default_factory=lambda: Budget(WAITING_PATCHES))
-    """Patches between decoder and database; who takes a frame out of the inbox gives its patches back."""
-    duration_seconds: float = 0.0
-    """Known when the last frame is in the inbox."""
-    error: Exception | None = None
-    is_decoding: bool = False
-    is_cancelled: bool = False
-    parts: list[NDArray[np.float16]] = field(default_factory=list)
-    """Embeddings of the frame that is not whole yet."""
-
-    def cancel(self) -> None:
-        """Let the stages drop what is left of this video."""
-        self.is_cancelled = True
-        self.budget.close()
-
-    def check(self) -> None:
-        """Raise StoppedError once the video is not wanted any more."""
-        if self.is_cancelled:
-            raise StoppedError
-
-    def fail(self, error: Exception) -> None:
-        """Keep the first error and drop the rest of the video."""
-        self.error = self.error or error
-        self.cancel()
-
-    @contextmanager
-    def keeping_errors(self) -> Iterator[None]:
-        """Keep what goes wrong inside, for whoever stores this video."""
-        try:
-            yield
-        except StoppedError:
-            self.cancel()
-        except Exception as error:  # of any kind: it is raised again where the video is stored
-            self.fail(error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Some or all patches of one frame inside a batch, or the end of a video."""
-
-    job: Job
-    frame_index: int = 0
-    pts_seconds: float = 0.0
-    num_patches: int = 0
-    is_whole: bool = True
-    """Whether the frame has all its patches with this part."""
-    is_end: bool = False
-
-
-@dataclass
-class Batch:
-    """Patches to embed at once, of one or more videos, in order."""
-
-    parts: list[Part] = field(default_factory=list)
-    pictures: list[Pictures] = field(default_factory=list)
-    """What the model reads, one entry a part that has patches."""
-    num_patches: int = 0
-    has_end: bool = False
-
-    def add(self, part: Part, pictures: Pictures | None = None) -> None:
-        """Append a part with its pictures."""
-        self.parts.append(part)
-        self.num_patches += part.num_patches
-        self.has_end |= part.is_end
-        if pictures is not None:
-            self.pictures.append(pictures)
 
 
 class Stages:
@@ -256,7 +151,8 @@ class Stages:
                 batch.add(Part(job=job, is_end=True))
             elif not job.is_cancelled:
                 with job.keeping_errors():
-                    for part, pictures in _cut(job, frame, encoder):
+                    jpeg = thumbnail(frame.image) if self._sampling.thumbnails else None
+                    for part, pictures in _cut(job, frame, jpeg, encoder):
                         if batch.num_patches + part.num_patches > encoder.batch_size:
                             self._batches.put(batch)
                             batch = Batch()
@@ -305,7 +201,7 @@ def _describe(path: Path, first: Frame, declared_seconds: float, every_seconds: 
     )
 
 
-def _cut(job: Job, frame: Frame, encoder: Encoder) -> Iterator[tuple[Part, Pictures]]:
+def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterator[tuple[Part, Pictures]]:
     """Cut a frame in parts no larger than a batch: a fine grid over a large frame could fill the memory."""
     boxes = job.opened.result().boxes
     for start in range(0, len(boxes), encoder.batch_size):
@@ -314,6 +210,7 @@ def _cut(job: Job, frame: Frame, encoder: Encoder) -> Iterator[tuple[Part, Pictu
             job=job,
             frame_index=frame.frame_index,
             pts_seconds=frame.pts_seconds,
+            thumbnail=jpeg,
             num_patches=len(pictures),
             is_whole=start + len(pictures) == len(boxes),
         )
@@ -344,5 +241,12 @@ def _deliver(part: Part, embeddings: NDArray[np.float16]) -> None:
     job.parts.append(embeddings)
     if part.is_whole and not job.is_cancelled:
         whole = np.concatenate(job.parts)
-        job.inbox.put(EmbeddedFrame(frame_index=part.frame_index, pts_seconds=part.pts_seconds, embeddings=whole))
         job.parts.clear()
+        job.inbox.put(
+            EmbeddedFrame(
+                frame_index=part.frame_index,
+                pts_seconds=part.pts_seconds,
+                embeddings=whole,
+                thumbnail=part.thumbnail,
+            )
+        )

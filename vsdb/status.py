@@ -31,6 +31,10 @@ class DatabaseStatus:
     """Size of the patches and their runs on disk, without indexes."""
     indexes_bytes: int
     """Size of the indexes on the patches."""
+    num_thumbnails: int
+    """Frames of which a small picture is stored."""
+    thumbnails_bytes: int
+    """Size of those pictures on disk, with their index."""
     text_tower_bytes: int
     """Size of the text tower and the tokenizer, which turn prompts into embeddings."""
 
@@ -50,6 +54,7 @@ class DatabaseStatus:
                 "patches",
                 f"{self.num_patches} ({_mega(self.patches_bytes)}, indexes {_mega(self.indexes_bytes)})",
             ),
+            ("thumbnails", f"{self.num_thumbnails} ({_mega(self.thumbnails_bytes)})"),
             ("text tower", _mega(self.text_tower_bytes)),
         ]
         return table(["", ""], rows, right=set()).lstrip()
@@ -64,7 +69,8 @@ def read_status(connection: Connection) -> DatabaseStatus:
                   coalesce(sum(duration_seconds), 0),
                   pg_table_size('vsdb.patches') + pg_table_size('vsdb.patch_runs'),
                   pg_indexes_size('vsdb.patches') + pg_indexes_size('vsdb.patch_runs'),
-                  vsdb.text_tower_bytes()
+                  vsdb.text_tower_bytes(),
+                  (select count(*) from vsdb.frames), pg_total_relation_size('vsdb.frames')
            from vsdb.videos"""
     ).fetchone()
     assert row is not None  # an aggregate without group by has one row
@@ -82,6 +88,8 @@ def read_status(connection: Connection) -> DatabaseStatus:
         patches_bytes=row[5],
         indexes_bytes=row[6],
         text_tower_bytes=row[7],
+        num_thumbnails=row[8],
+        thumbnails_bytes=row[9],
     )
 
 

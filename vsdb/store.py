@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from vsdb import schema
 from vsdb.errors import DatabaseError
 from vsdb.schema import Connection
+from vsdb.store_thumbnails import copy_thumbnails
 from vsdb.types import ModelInfo, Video
 
 _COPY = """copy vsdb.patches
@@ -64,6 +65,8 @@ class FrameEmbeddings:
     """Shape (P, 4): x, y, width, height in pixels."""
     embeddings: NDArray[np.float16]
     """Shape (P, embedding_dim), rows of length 1."""
+    thumbnail: bytes | None = None
+    """The frame as a small JPEG; None stores no picture of it."""
 
 
 class VideoWriter:
@@ -98,6 +101,9 @@ class VideoWriter:
         rows = b"".join(_copy_rows(self._video_id, frame) for frame in frames)
         with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(_COPY_HEADER + rows + _COPY_TRAILER)
+        thumbnails = [(each.frame_index, each.pts_seconds, each.thumbnail) for each in frames if each.thumbnail]
+        if thumbnails:
+            copy_thumbnails(self._connection, self._video_id, thumbnails)
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class Sampling:
     """Largest step between neighbouring patches in pixels; default half of patch_size."""
     recorded_at: datetime | None = None
     """When the recording began; default what the file says, if it says."""
+    thumbnails: bool = True
+    """Whether a small picture of each frame is stored; a video that was ingested before keeps what it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ class Video:
     recorded_at: datetime | None
     ingested_at: datetime
     model_name: str
+    has_thumbnails: bool
+    """Whether small pictures of its frames are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
