@@ -180,9 +180,12 @@ def num_cores() -> int:
 
 
 def divide_cores(cores: int) -> tuple[int, int]:
-    """How many videos are decoded at once, and with how many threads each."""
+    """How many videos are decoded at once, and with how many threads each.
+
+    One thread more than cores, because the one that reads waits for the others most of the time.
+    """
     decoders = max(1, min(MAX_DECODERS, cores // CORES_A_DECODER))
-    return decoders, max(1, cores // decoders)
+    return decoders, cores // decoders + (cores > 1)
 
 
 def _describe(path: Path, first: Frame, declared_seconds: float, every_seconds: float, sampling: Sampling) -> Opened:
