@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,14 @@ TEMPLATE = "vsdb_template"
 STREET_RECORDED_AT = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "videos"
 _numbers = count()
+
+
+@dataclass(frozen=True)
+class StreetCopy:
+    """A video that may be changed, and the database that knows it."""
+
+    path: Path
+    dsn: str
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +133,27 @@ def street_index(server: EmbeddedServer, template: str) -> Iterator[vsdb.Index]:
         (result,) = index.ingest([CLIP], sampling=Sampling(recorded_at=STREET_RECORDED_AT))
         assert result.status == "ingested"
         yield index
+
+
+@pytest.fixture(scope="session")
+def street_template(server: EmbeddedServer, template: str, street: Path) -> str:
+    """Name of a database that holds the short street, to be cloned."""
+    name = "short_street"
+    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    with vsdb.connect(dsn=server.dsn(name), model="tiny", device="cpu") as index:
+        index.ingest([street])
+    return name
+
+
+@pytest.fixture
+def street_copy(new_database: Callable[[str], str], street_template: str, street: Path, tmp_path: Path) -> StreetCopy:
+    """The short street under a path of its own, to be moved and changed, in a database of its own."""
+    path = Path(shutil.copy(street, tmp_path / "my street.mp4"))
+    dsn = new_database(street_template)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("update vsdb.videos set video_path = %s", [str(path)])
+    return StreetCopy(path=path, dsn=dsn)
 
 
 @pytest.fixture

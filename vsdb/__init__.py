@@ -1,7 +1,8 @@
 """vsdb: PostgreSQL-native semantic video search."""
 
 from vsdb.api import Index, connect
-from vsdb.errors import DatabaseError, ModelError, UsageError, VideoError, VsdbError
+from vsdb.errors import DatabaseError, ModelError, OutputError, UsageError, VideoError, VsdbError
+from vsdb.moments import Moments
 from vsdb.types import IngestResult, Moment, Video
 
 __version__ = "0.1.0"
@@ -11,6 +12,8 @@ __all__ = [
     "IngestResult",
     "ModelError",
     "Moment",
+    "Moments",
+    "OutputError",
     "UsageError",
     "Video",
     "VideoError",

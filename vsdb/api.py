@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from vsdb import database, schema, search, store
 from vsdb.config import Settings, resolve
 from vsdb.errors import UsageError
+from vsdb.moments import Moments
 from vsdb.schema import Connection
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
-from vsdb.types import IngestResult, Moment, Sampling, Video
+from vsdb.types import IngestResult, Sampling, Video
 
 if TYPE_CHECKING:
     from vsdb.reporter import Reporter
@@ -112,7 +113,7 @@ class Index:
         then: str | None = None,
         within_seconds: float = DEFAULT_WITHIN_SECONDS,
         **narrowing: Any,
-    ) -> list[Moment]:
+    ) -> Moments:
         """Find the moments that answer a prompt or a picture; the rows of ``vsdb.search`` in SQL.
 
         Args:
@@ -125,7 +126,7 @@ class Index:
                 from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z.
 
         Returns:
-            Moments, best first; an empty list where nothing matches.
+            A list of moments, best first, empty where nothing matches; a notebook shows it as a contact sheet.
 
         Raises:
             DatabaseError: the database holds no video yet.
@@ -138,7 +139,7 @@ class Index:
             then=then,
             within_seconds=within_seconds,
         )
-        return search.search(self.connection, question, Narrowing(**narrowing))
+        return Moments(search.search(self.connection, question, Narrowing(**narrowing)))
 
     def videos(self) -> list[Video]:
         """All videos, by path; the rows of ``vsdb.videos_view``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,4 +80,31 @@ To = Annotated[
     typer.Option(
         "--to", metavar="SECONDS", callback=not_negative, help="Only up to this time of a video.", show_default=False
     ),
+]
+
+_LOOK = "See what was found"
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write each moment's best frame with its box, and a contact sheet.",
+        show_default=False,
+        rich_help_panel=_LOOK,
+    ),
+]
+Clip = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Cut each moment out, as it is, from the key frame before it.",
+        show_default=False,
+        rich_help_panel=_LOOK,
+    ),
+]
+Reencode = Annotated[
+    bool, typer.Option("--reencode", help="Encode --clip again and so cut exactly.", rich_help_panel=_LOOK)
+]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Play the best moment: mpv, vlc or the system's player.", rich_help_panel=_LOOK),
 ]

@@ -10,9 +10,26 @@ import typer
 
 from vsdb import output, search
 from vsdb.api import Index
-from vsdb.cli_options import Dsn, From, Json, MaxMoments, To, Video, anywhere, moment_in_time, not_negative, positive
+from vsdb.cli_options import (
+    Clip,
+    Dsn,
+    From,
+    Json,
+    MaxMoments,
+    Open,
+    Reencode,
+    Save,
+    To,
+    Video,
+    anywhere,
+    moment_in_time,
+    not_negative,
+    positive,
+)
 from vsdb.config import resolve
 from vsdb.errors import UsageError
+from vsdb.own_files import check_folder
+from vsdb.types import Moment
 
 
 def query(
@@ -60,6 +77,10 @@ def query(
     exact: Annotated[bool, typer.Option("--exact", help="Compare every patch, not only what the index finds.")] = False,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    save: Save = None,
+    clip: Clip = None,
+    reencode: Reencode = False,
+    play: Open = False,
 ) -> None:
     """Find the moments that answer a prompt, best first.
 
@@ -67,9 +88,14 @@ def query(
     vsdb query 'a red car' -n 20 --video 'cam3/%' --json
     vsdb query --image bicycle.jpg
     vsdb query 'a red car' --then 'a dog' --within 30
+    vsdb query 'a red car' --save pictures --clip clips --open
     """
     if json and csv:
         raise UsageError("--json and --csv exclude each other")
+    if reencode and clip is None:
+        raise UsageError("--reencode says how to cut; give --clip DIR too")
+    for folder in (each for each in (save, clip) if each is not None):
+        check_folder(folder)
     question = search.Question(prompt=prompt, image=image, without=without, then=then, within_seconds=within)
     narrowing = search.Narrowing(
         max_moments=max_moments,
@@ -97,8 +123,25 @@ def query(
             print(output.moments_csv(moments))
         elif moments:
             print(output.moments_table(moments))
-    if message:
-        print(message, file=sys.stderr)
+        if message:
+            print(message, file=sys.stderr)
+        if moments and not _look(moments, prompt or str(image), save=save, clip=clip, reencode=reencode, play=play):
+            raise typer.Exit(1)
+
+
+def _look(
+    moments: list[Moment], asked: str, *, save: Path | None, clip: Path | None, reencode: bool, play: bool
+) -> bool:
+    """Show what was found in the ways asked for; whether all of it could be shown."""
+    if not (save or clip or play):
+        return True
+    from vsdb import look  # decodes and draws; an answer in words does without
+
+    sys.stdout.flush()
+    done = [look.play_first(moments)] if play else []
+    done += [look.save_frames(moments, asked, save)] if save else []
+    done += [look.cut_clips(moments, asked, clip, reencode=reencode)] if clip else []
+    return all(done)
 
 
 def explain(

@@ -25,6 +25,10 @@ class DatabaseError(VsdbError):
     """The database cannot be reached, is too old, or holds something else than asked for."""
 
 
+class OutputError(VsdbError):
+    """A picture or clip cannot be written, or no player can be started."""
+
+
 def database_message(error: psycopg.Error) -> str:
     """What the server said and its hint, without the functions it was in at the time."""
     lines = str(error).strip().splitlines()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vsdb import store
 from vsdb.errors import DatabaseError, UsageError
 from vsdb.schema import Connection
+from vsdb.store_thumbnails import FrameRows
 from vsdb.types import Moment
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def load_encoder(connection: Connection) -> Encoder:
 
 def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:
     rows = connection.execute(f"select {_COLUMNS} from {call} order by rank", values).fetchall()
-    return [
+    moments = [
         Moment(
             rank=rank,
             video_path=video_path,
@@ -206,6 +207,10 @@ def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[
         )
         for rank, video_path, start, end, best, score, x, y, width, height, video_id, z in rows
     ]
+    frame_rows = FrameRows(connection)
+    for moment in moments:
+        object.__setattr__(moment, "frame_rows", frame_rows)  # no field: it is no part of the answer
+    return moments
 
 
 def _as_text(words: str) -> str:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from vsdb.store_thumbnails import FrameRows
 
 Status = Literal["ingested", "unchanged", "failed"]
 
@@ -113,3 +118,25 @@ class Moment:
     z: float | None = None
     """How far the score lies above the best scores of unrelated prompts, in standard deviations; None where that
     was not measured yet."""
+
+    frame_rows: ClassVar[FrameRows | None] = None
+    """Where thumbnails are read; a search sets it on its moments, and a pickled moment goes without."""
+
+    def frame(self, *, box: bool = False) -> Image:
+        """The best frame as a PIL image, RGB and upright, read from the video.
+
+        Where the video is gone or has changed it is the thumbnail that ingest stored, at most 320 pixels wide.
+
+        Args:
+            box: draw the best patch's box on it.
+
+        Raises:
+            VideoError: there is neither; says why.
+        """
+        from vsdb.pictures import best_frame, draw_box
+
+        picture = best_frame(self)
+        return draw_box(picture, self.box) if box else picture.image
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "frame_rows"}
