@@ -21,11 +21,12 @@ def write_video(
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
     images: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Path:
     """Write one frame at each time; frame i is a grey of level ``frame_grey(i)`` unless images are given."""
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=codec_options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = stream.time_base = MILLISECOND

@@ -188,9 +188,8 @@ class Ingest:
             return result("failed", reason=str(error))
 
     def _same_sampling(self, known: StoredVideo) -> bool:
-        asked = (self._sampling.every_seconds, self._sampling.patch_size, self._sampling.stride)
-        have = (known.every_seconds, known.patch_size, known.stride)
-        return all(want is None or want == got for want, got in zip(asked, have, strict=True))
+        names = ("every_seconds", "patch_size", "stride", "keyframes", "skip_unchanged")
+        return all(getattr(self._sampling, name) in (None, getattr(known, name)) for name in names)
 
     def _move(self, known: StoredVideo, path: Path) -> str | None:
         """Follow a file to its new place; a copy beside the original changes nothing."""
@@ -215,6 +214,8 @@ class Ingest:
             patch_size=opened.patch_size,
             stride=opened.stride,
             recorded_at=opened.recorded_at,
+            keyframes=bool(self._sampling.keyframes),
+            skip_unchanged=bool(self._sampling.skip_unchanged),
             replaces=replaces,
         )
         self._stages.embed_with(self._encoder)

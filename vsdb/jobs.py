@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vsdb.pipeline import Budget, StoppedError
 
 if TYPE_CHECKING:
+    from vsdb.changes import ChangeWatch
     from vsdb.encoder import Pictures
 
 WAITING_PATCHES = 50_000  # of one video whose turn to be stored has not come; 64 MB of RN50x4's embeddings
@@ -66,8 +67,12 @@ class Job:
     error: Exception | None = None
     is_decoding: bool = False
     is_cancelled: bool = False
+    changes: ChangeWatch | None = None
+    """Tells which patches must be embedded; None where all are."""
     parts: list[NDArray[np.float16]] = field(default_factory=list)
     """Embeddings of the frame that is not whole yet."""
+    newest: NDArray[np.float16] | None = None
+    """Embeddings of the frame before, where not all patches are embedded anew."""
 
     def cancel(self) -> None:
         """Let the stages drop what is left of this video."""
@@ -104,6 +109,8 @@ class Part:
     pts_seconds: float = 0.0
     thumbnail: bytes | None = None
     num_patches: int = 0
+    fresh: NDArray[np.intp] | None = None
+    """Which patches of the frame are embedded, the others being as in the frame before; None means all."""
     is_whole: bool = True
     """Whether the frame has all its patches with this part."""
     is_end: bool = False

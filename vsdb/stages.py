@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vsdb.changes import ChangeWatch
 from vsdb.jobs import Batch, EmbeddedFrame, Job, Opened, Part
+from vsdb.keyframes import KeyframeReader
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.pipeline import BrokenStageError, Channel, Stage, StoppedError
 from vsdb.thumbnails import thumbnail
@@ -122,17 +124,23 @@ class Stages:
 
     def _decode(self, num_threads: int) -> None:
         for job in self._to_decode:
-            with job.keeping_errors(), VideoReader(job.path, num_threads=num_threads) as reader:
+            with job.keeping_errors(), self._open(job.path, num_threads) as reader:
                 self._decode_one(job, reader)
             if not job.opened.done():
                 job.opened.set_exception(job.error or StoppedError())
             self._frames.put((job, None))
 
-    def _decode_one(self, job: Job, reader: VideoReader) -> None:
+    def _open(self, path: Path, num_threads: int) -> VideoReader | KeyframeReader:
+        reader = KeyframeReader if self._sampling.keyframes else VideoReader
+        return reader(path, num_threads=num_threads)
+
+    def _decode_one(self, job: Job, reader: VideoReader | KeyframeReader) -> None:
         every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
         frames = reader.sample(every_seconds=every_seconds, check=job.check)
         first = next(frames)
         opened = _describe(job.path, first, reader.declared_seconds, every_seconds, self._sampling)
+        if self._sampling.skip_unchanged:
+            job.changes = ChangeWatch(opened.boxes)
         job.opened.set_result(opened)
         for frame in chain([first], frames):
             job.budget.take(len(opened.boxes))
@@ -207,7 +215,9 @@ def _describe(path: Path, first: Frame, declared_seconds: float, every_seconds: 
 def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterator[tuple[Part, Pictures]]:
     """Cut a frame in parts no larger than a batch: a fine grid over a large frame could fill the memory."""
     boxes = job.opened.result().boxes
-    for start in range(0, len(boxes), encoder.batch_size):
+    fresh = job.changes.fresh(frame.image) if job.changes else None
+    boxes = boxes if fresh is None else boxes[fresh]
+    for start in range(0, max(1, len(boxes)), encoder.batch_size):
         pictures = encoder.cut(frame.image, boxes[start : start + encoder.batch_size])
         part = Part(
             job=job,
@@ -215,6 +225,7 @@ def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterat
             pts_seconds=frame.pts_seconds,
             thumbnail=jpeg,
             num_patches=len(pictures),
+            fresh=fresh,
             is_whole=start + len(pictures) == len(boxes),
         )
         yield part, pictures
@@ -245,6 +256,8 @@ def _deliver(part: Part, embeddings: NDArray[np.float16]) -> None:
     if part.is_whole and not job.is_cancelled:
         whole = np.concatenate(job.parts)
         job.parts.clear()
+        if part.fresh is not None:
+            whole = job.newest = _replace(job.newest, part.fresh, whole)
         job.inbox.put(
             EmbeddedFrame(
                 frame_index=part.frame_index,
@@ -253,3 +266,14 @@ def _deliver(part: Part, embeddings: NDArray[np.float16]) -> None:
                 thumbnail=part.thumbnail,
             )
         )
+
+
+def _replace(
+    before: NDArray[np.float16] | None, fresh: NDArray[np.intp], embeddings: NDArray[np.float16]
+) -> NDArray[np.float16]:
+    """The embeddings of the frame before, but for the patches that were embedded anew."""
+    if before is None:  # the first frame: all patches are fresh
+        return embeddings
+    whole = before.copy()
+    whole[fresh] = embeddings
+    return whole

@@ -31,8 +31,13 @@ EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
 
 
-def _go_on() -> None:
+def go_on() -> None:
     """Raise nothing: what is under way is wanted."""
+
+
+def next_due(pts_seconds: float, every_seconds: float) -> float:
+    """Time from which on the next frame is sampled: the next multiple of the step, in seconds."""
+    return (math.floor((pts_seconds + SAME_TIME_SECONDS) / every_seconds) + 1) * every_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,7 @@ class VideoReader:
         """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it."""
         return round(self._last_pts + self._step, 6)
 
-    def sample(self, *, every_seconds: float, check: Callable[[], None] = _go_on) -> Iterator[Frame]:
+    def sample(self, *, every_seconds: float, check: Callable[[], None] = go_on) -> Iterator[Frame]:
         """Yield the first frame, then the first one at or after each multiple of the step.
 
         Args:
@@ -111,7 +116,7 @@ class VideoReader:
                 continue
             yield Frame(frame_index=num_sampled, pts_seconds=pts, image=self._retrieve(pts))
             num_sampled += 1
-            due = (math.floor((pts + SAME_TIME_SECONDS) / every_seconds) + 1) * every_seconds
+            due = next_due(pts, every_seconds)
         if num_grabbed == 0:
             raise VideoError("no frame can be decoded (is the file whole?)")
         self._check_whole(num_grabbed, first_pts)
@@ -206,7 +211,7 @@ def check_readable(path: Path) -> None:
         raise VideoError(f"cannot be read: {error.strerror or error}") from None
 
 
-def content_sha256(path: Path, *, check: Callable[[], None] = _go_on) -> bytes:
+def content_sha256(path: Path, *, check: Callable[[], None] = go_on) -> bytes:
     """SHA-256 of the file's bytes; 32 bytes.
 
     Args:

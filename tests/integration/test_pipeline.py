@@ -161,6 +161,7 @@ def test_ctrl_c_ends_every_stage_at_once(
 
     class Impatient(SilentReporter):
         def advanced(self, pts_seconds: float, num_patches: int) -> None:
+            del pts_seconds
             if stage == "store" and num_patches > 26:
                 raise KeyboardInterrupt
 

@@ -97,7 +97,12 @@ def test_a_channel_does_not_keep_an_item_alive_while_it_waits_for_the_next() -> 
 def test_a_budget_that_is_closed_lets_nobody_wait() -> None:
     budget = Budget(1)
     budget.take(1)
-    waiting = threading.Thread(target=lambda: pytest.raises(StoppedError, budget.take, 1), daemon=True)
+
+    def take() -> None:
+        with pytest.raises(StoppedError):
+            budget.take(1)
+
+    waiting = threading.Thread(target=take, daemon=True)
     waiting.start()
     assert is_stuck(waiting)
     budget.close()
