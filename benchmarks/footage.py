@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 
 def write_pan(path: Path, *, seconds: int, size: tuple[int, int] = (1280, 720), rate: int = 30) -> Path:
@@ -40,5 +42,17 @@ def write_hours(path: Path, *, hours: float, size: tuple[int, int] = (64, 48)) -
         for number in range(round(3600 * hours)):
             image = np.full((size[1], size[0], 3), 20 + number * 37 % 210, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_frames(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
+    """Write frames, RGB of shape (H, W, 3), as H.264, one a second."""
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1, options={"crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
         container.mux(stream.encode())
     return path

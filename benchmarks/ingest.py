@@ -85,12 +85,14 @@ def take_turns(actions: dict[str, Callable[[], object]], repeats: int) -> dict[s
 
 @contextmanager
 def peak_memory() -> Iterator[list[float]]:
-    """Largest resident size of this process meanwhile, in MiB, as the list's one number."""
+    """By how much this process grows meanwhile, in MiB, as the list's one number."""
+    gc.collect()
     peak, done, process = [0.0], threading.Event(), psutil.Process()
+    before = process.memory_info().rss
 
     def watch() -> None:
         while not done.wait(0.02):
-            peak[0] = max(peak[0], process.memory_info().rss / 2**20)
+            peak[0] = max(peak[0], (process.memory_info().rss - before) / 2**20)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -281,7 +283,6 @@ def measure_speed(arguments: argparse.Namespace, dsn: str, folder: Path) -> list
     with psycopg.connect(dsn, autocommit=True) as connection:
         choice = ModelChoice(name=arguments.model, weights=weights, device=arguments.device)
         job = Ingest(lambda: connection, model=choice, force=True, reporter=SilentReporter())
-        gc.collect()
         rows += measure_whole(job, clip, boxes, plain, preprocess, arguments.repeats)
     del plain
     encoder = Encoder(loaded, device=arguments.device)
