@@ -36,7 +36,9 @@ select v.video_id,
        v.recorded_at,
        v.ingested_at,
        m.model_name,
-       exists (select from vsdb.frames f where f.video_id = v.video_id) as has_thumbnails
+       exists (select from vsdb.frames f where f.video_id = v.video_id) as has_thumbnails,
+       v.keyframes,
+       v.skip_unchanged
 from vsdb.videos v
 cross join vsdb.models m;
 comment on view vsdb.videos_view is 'One row a video. Stable: columns are added at the end, never renamed.';
@@ -55,3 +57,5 @@ comment on column vsdb.videos_view.recorded_at is 'When the recording began, if 
 comment on column vsdb.videos_view.ingested_at is 'When the embeddings were stored.';
 comment on column vsdb.videos_view.model_name is 'Model that made the embeddings.';
 comment on column vsdb.videos_view.has_thumbnails is 'Whether vsdb.frames holds small pictures of its frames.';
+comment on column vsdb.videos_view.keyframes is 'Whether only key frames were decoded.';
+comment on column vsdb.videos_view.skip_unchanged is 'Whether patches that looked as before have the embedding of the frame before.';

@@ -24,11 +24,12 @@ def write_video(
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
     images: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Path:
     """Write one frame at each time; frame i is a grey of level ``frame_grey(i)`` unless images are given."""
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=codec_options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = stream.time_base = MILLISECOND
@@ -82,6 +83,12 @@ def cut(source: Path, target: Path, *, seconds: float) -> Path:
                 continue
             packet.stream = stream
             new.mux(packet)
+    return target
+
+
+def join(sources: Sequence[Path], target: Path) -> Path:
+    """Put the bytes of transport streams one after the other, as recorders do that change their mind."""
+    target.write_bytes(b"".join(source.read_bytes() for source in sources))
     return target
 
 

@@ -16,7 +16,7 @@ from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
 from vsdb.types import IngestResult, Sampling, Video
 
 if TYPE_CHECKING:
-    from vsdb.ingest import Reporter
+    from vsdb.reporter import Reporter
 
 
 def connect(*, dsn: str | None = None, model: str | None = None, device: str | None = None) -> Index:
@@ -91,8 +91,9 @@ class Index:
         reporter: Reporter | None = None,
     ) -> Iterator[IngestResult]:
         """Ingest as :meth:`ingest` does, and yield each result as soon as its video is stored."""
-        from vsdb.ingest import Ingest, SilentReporter, choose_model  # OpenCV is not for those who only ask
+        from vsdb.ingest import Ingest, choose_model  # OpenCV is not for those who only ask
         from vsdb.paths import find_videos
+        from vsdb.reporter import SilentReporter
 
         if not all(str(path) for path in paths):
             raise UsageError("an empty path names no video")

@@ -73,6 +73,22 @@ def ingest(
             metavar="TIME", help="When the recording began (default: what the file says).", show_default=False
         ),
     ] = None,
+    keyframes: Annotated[
+        bool | None,
+        typer.Option(
+            "--keyframes/--no-keyframes",
+            help="Decode key frames only: faster, and as coarse as these lie apart (default: no).",
+            show_default=False,
+        ),
+    ] = None,
+    skip_unchanged: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-unchanged/--no-skip-unchanged",
+            help="Do not embed again a patch that looks as before (default: no).",
+            show_default=False,
+        ),
+    ] = None,
     no_thumbnails: Annotated[
         bool, typer.Option("--no-thumbnails", help="Store no small pictures of the frames.")
     ] = False,
@@ -96,6 +112,8 @@ def ingest(
         every_seconds=every,
         patch_size=patch_size,
         stride=stride,
+        keyframes=keyframes,
+        skip_unchanged=skip_unchanged,
         recorded_at=moment_in_time(recorded_at),
         thumbnails=not no_thumbnails,
     )

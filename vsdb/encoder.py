@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own habit)
 from numpy.typing import NDArray
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.transforms import functional as transforms
 
 from vsdb.errors import ModelError
 from vsdb.models import LoadedModel
+from vsdb.pipeline import StoppedError
+
+Pictures = torch.Tensor
+"""Pictures of the model's size: uint8 RGB, shape (P, 3, image_size, image_size), on the device."""
+OnDevice = torch.Tensor
+"""Embeddings: float16, shape (P, embedding_dim), rows of length 1, on the device."""
 
 MAX_ASPECT = 4
 BATCH_SIZES = {"cuda": 512, "mps": 128, "cpu": 64}
@@ -34,7 +42,12 @@ class Encoder:
         self._module: Any = model.module
         self._tokenizer = model.tokenizer
         self._visual: Any = self._module.visual
+        fold_batch_norms(self._visual)
         self._visual.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)
+        self.is_stopped = False
+        """Set by another thread to end :meth:`encode` at the next layer: on a CPU a batch can take many seconds."""
+        for layer in self._visual.modules():
+            layer.register_forward_pre_hook(self._check_stop)
         self._mean = 255 * torch.tensor(self.info.image_mean, device=self.device).view(1, 3, 1, 1)
         self._std = 255 * torch.tensor(self.info.image_std, device=self.device).view(1, 3, 1, 1)
 
@@ -49,51 +62,50 @@ class Encoder:
         Returns:
             float16, shape (N, P, embedding_dim), embeddings of length 1.
         """
-        embeddings = []
-        waiting: list[torch.Tensor] = []
+        parts = []
         for image in images:
             # A fine grid over a large frame is cut in parts: its source pixels alone could fill the memory.
             for start in range(0, len(boxes), self.batch_size):
-                waiting.append(self.cut(image, boxes[start : start + self.batch_size]))
-                if sum(map(len, waiting)) >= self.batch_size:
-                    embeddings.append(self.embed_pictures(torch.cat(waiting)))
-                    waiting = []
-        if waiting:
-            embeddings.append(self.embed_pictures(torch.cat(waiting)))
-        return np.concatenate(embeddings).reshape(len(images), len(boxes), -1)
+                parts.append(self.encode([self.cut(image, boxes[start : start + self.batch_size])]))
+        return self.fetch(parts).reshape(len(images), len(boxes), -1)
 
-    def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> torch.Tensor:
+    def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> Pictures:
         """Cut boxes out of a frame and bring each to the model's size.
 
-        Returns:
-            uint8 (CPU) or float32 in [0, 255] (elsewhere), shape (P, 3, image_size, image_size), on the device.
+        Args:
+            image: RGB in [0, 255], shape (H, W, 3).
+            boxes: as for :meth:`embed_frames`.
         """
-        frame = torch.from_numpy(image).to(self.device).permute(2, 0, 1)
-        if self.device.type != "cpu":
-            frame = frame.float()
+        frame = self._upload(image).permute(2, 0, 1)
         pieces = [frame[:, y : y + height, x : x + width] for x, y, width, height in boxes.tolist()]
         groups: dict[torch.Size, list[int]] = {}
         for index, piece in enumerate(pieces):
             groups.setdefault(piece.shape, []).append(index)
         size = self.info.image_size
-        out = torch.empty((len(pieces), 3, size, size), dtype=frame.dtype, device=self.device)
+        out = torch.empty((len(pieces), 3, size, size), dtype=torch.uint8, device=self.device)
         for indices in groups.values():
             out[indices] = self._resize(torch.stack([pieces[index] for index in indices]))
         return out
 
-    def embed_pictures(self, pictures: torch.Tensor) -> NDArray[np.float16]:
-        """Normalise and encode pictures of the model's size, in batches.
-
-        Args:
-            pictures: RGB in [0, 255], shape (N, 3, image_size, image_size), on the device.
+    def encode(self, pictures: Sequence[Pictures]) -> OnDevice:
+        """Normalise and encode pictures; a GPU may still be at it when this returns.
 
         Returns:
-            float16, shape (N, embedding_dim), rows of length 1.
+            Rows for the pictures one after the other.
+
+        Raises:
+            StoppedError: ``is_stopped`` was set.
         """
         with torch.inference_mode():
-            parts = [self._encode(batch) for batch in torch.split(pictures, self.batch_size)]
-            embeddings: NDArray[np.float16] = torch.cat(parts).half().cpu().numpy()
-        return embeddings
+            if not sum(map(len, pictures)):
+                return torch.empty((0, self.info.embedding_dim), dtype=torch.float16, device=self.device)
+            together = torch.cat(list(pictures))
+            return torch.cat([self._encode(batch) for batch in torch.split(together, self.batch_size)])
+
+    def fetch(self, embeddings: Sequence[OnDevice]) -> NDArray[np.float16]:
+        """Wait for embeddings and bring them from the device, one after the other; shape (N, embedding_dim)."""
+        fetched: NDArray[np.float16] = torch.cat(list(embeddings)).cpu().numpy()
+        return fetched
 
     def embed_image(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed one whole picture, RGB of shape (H, W, 3), and L2-normalise; float32, shape (embedding_dim,)."""
@@ -109,13 +121,25 @@ class Encoder:
             unit: NDArray[np.float32] = F.normalize(embedding.float(), dim=-1)[0].numpy()
         return unit
 
-    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
+    def _upload(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        frame = torch.from_numpy(image)
+        if self.device.type == "cuda":  # from pinned memory the copy goes on while the CPU does other things
+            return frame.pin_memory().to(self.device, non_blocking=True)
+        return frame.to(self.device)
+
+    def _encode(self, pictures: Pictures) -> torch.Tensor:
         normalised = (pictures.float() - self._mean) / self._std
         embeddings = self._visual(normalised.to(self.dtype, memory_format=torch.channels_last))
-        return F.normalize(embeddings.float(), dim=-1)
+        return F.normalize(embeddings.float(), dim=-1).half()
+
+    def _check_stop(self, *_: object) -> None:
+        if self.is_stopped:
+            raise StoppedError
 
     def _resize(self, pictures: torch.Tensor) -> torch.Tensor:
         """Bring pictures (N, 3, h, w) of one shape to the model's square, as open_clip's own transform does."""
+        if self.device.type != "cpu":
+            pictures = pictures.float()  # only CPUs resize bytes
         height, width = pictures.shape[-2:]
         if self.info.resize_mode == "shortest" and max(height, width) > MAX_ASPECT * min(height, width):
             # The crop would throw these ends away anyway, after a resize that a very long picture makes huge.
@@ -134,9 +158,33 @@ class Encoder:
         antialias = mode != "nearest"
         resized = F.interpolate(pictures, size=(new_height, new_width), mode=mode, antialias=antialias)
         if resized.is_floating_point():
-            resized = resized.clamp(0, 255)  # bicubic overshoots at edges; uint8 saturates by itself
+            resized = resized.clamp(0, 255).round().to(torch.uint8)  # bicubic overshoots; uint8 saturates by itself
         square: torch.Tensor = transforms.center_crop(resized, [side, side])
         return square
+
+
+def fold_batch_norms(module: torch.nn.Module) -> None:
+    """Fold each batch norm into the convolution before it, in place; the outputs stay the same but for rounding.
+
+    Of CLIP's own ResNets only, in evaluation mode: pairs are found as these name them (``conv1`` and ``bn1``) and
+    where one follows the other in a ``Sequential``.
+    """
+    from open_clip.modified_resnet import ModifiedResNet  # warns when it is the first import of open_clip
+
+    if not isinstance(module, ModifiedResNet):
+        return
+    for parent in list(module.modules()):
+        children = dict(parent.named_children())
+        names = list(children)
+        if isinstance(parent, torch.nn.Sequential):
+            pairs = list(pairwise(names))
+        else:
+            pairs = [(name, name.replace("conv", "bn")) for name in names if name.startswith("conv")]
+        for first, second in pairs:
+            conv, norm = children[first], children.get(second)
+            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                setattr(parent, first, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, second, torch.nn.Identity())
 
 
 def choose_device(name: str) -> torch.device:

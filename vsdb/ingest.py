@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from vsdb import store
 from vsdb.errors import DatabaseError, ModelError, VideoError, database_message
-from vsdb.patches import default_patch_size, default_stride, patch_boxes
+from vsdb.jobs import Job
+from vsdb.reporter import Reporter
 from vsdb.schema import Connection
+from vsdb.stages import Stages
 from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
 from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
-from vsdb.thumbnails import thumbnail
 from vsdb.types import IngestResult, Sampling, Status
 from vsdb.upkeep import after_ingest, store_neutral_prompts
-from vsdb.video import Frame, VideoReader, content_sha256, recorded_at
 
 if TYPE_CHECKING:
     from numpy import int32
@@ -31,29 +33,7 @@ if TYPE_CHECKING:
     from vsdb.encoder import Encoder
     from vsdb.models import LoadedModel
 
-DEFAULT_EVERY_SECONDS = 1.0
-
-
-class Reporter(Protocol):
-    """Is told how far an ingest is, so that someone can be shown."""
-
-    def skipped(self, path: Path, reason: str) -> None:
-        """A file of a folder was passed over."""
-
-    def warned(self, message: str) -> None:
-        """Something went wrong that harms no video."""
-
-    def preparing(self, step: str) -> None:
-        """Something that takes seconds is about to be done, such as loading the model."""
-
-    def started(self, path: Path, duration_seconds: float) -> None:
-        """A video is about to be embedded; the duration is 0.0 where the file does not tell."""
-
-    def advanced(self, pts_seconds: float, num_patches: int) -> None:
-        """So much of the video is stored."""
-
-    def finished(self, result: IngestResult) -> None:
-        """The video is done, one way or the other."""
+LOOK_AHEAD = 32  # videos known to the stages at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +45,8 @@ class ModelChoice:
     device: str
 
 
-class SilentReporter:
-    """Tells nobody."""
-
-    def skipped(self, path: Path, reason: str) -> None: ...
-    def warned(self, message: str) -> None: ...
-    def preparing(self, step: str) -> None: ...
-    def started(self, path: Path, duration_seconds: float) -> None: ...
-    def advanced(self, pts_seconds: float, num_patches: int) -> None: ...
-    def finished(self, result: IngestResult) -> None: ...
-
-
 class Ingest:
-    """Ingests videos one after the other, each in one transaction.
+    """Stores videos one after the other, each in one transaction, while other threads see to the next ones.
 
     The model is loaded when the first video needs it: a run that finds nothing new never imports torch.
     """
@@ -106,22 +75,61 @@ class Ingest:
         self._sampling = sampling
         self._force = force
         self._reporter = reporter
+        self._stages: Stages
+        self._ahead: deque[Job] = deque()
+        self._begun: set[bytes] = set()
+        """Hashes of the videos that this run decodes: content that comes twice is decoded once."""
 
     def run(self, paths: list[Path]) -> Iterator[IngestResult]:
         """Ingest each video; what is wrong with one is its result, and the others go on.
+
+        While one video is stored, the next ones are hashed, decoded and embedded.
 
         Raises:
             VsdbError: nothing can be ingested at all (the model cannot be loaded or is another one's database,
                 the database cannot be reached).
         """
         num_ingested = 0
-        for path in paths:
-            result = self._one(path)
-            num_ingested += result.status == "ingested"
-            self._reporter.finished(result)
-            yield result
+        with closing(Stages(self._sampling)) as stages:
+            self._stages = stages
+            for job in self._in_turn(paths):
+                result = self._one(job)
+                stages.forget(job)
+                num_ingested += result.status == "ingested"
+                self._reporter.finished(result)
+                yield result
         if num_ingested and not self._connection.closed:
             after_ingest(self._connection, on_step=self._reporter.preparing, on_warning=self._reporter.warned)
+
+    def _in_turn(self, paths: list[Path]) -> Iterator[Job]:
+        """Yield a job for each path, and let the stages know of some paths ahead."""
+        waiting = iter(paths)
+        self._ahead.clear()
+        self._begun.clear()
+        while True:
+            for path in islice(waiting, LOOK_AHEAD - len(self._ahead)):
+                self._ahead.append(self._stages.announce(path))
+            if not self._ahead:
+                return
+            yield self._ahead.popleft()
+
+    def _decode_ahead(self) -> None:
+        """Begin to decode the next videos as far as they are hashed and seem to need it.
+
+        Their turn decides: what was begun in vain is dropped, what was not begun begins then.
+        """
+        for job in self._ahead:
+            if not job.sha256.done():
+                return
+            if job.is_decoding or job.sha256.exception() or job.sha256.result() in self._begun:
+                continue
+            known = store.find_content(self._connection, job.sha256.result())
+            if self._force or known is None or not self._same_sampling(known):
+                self._decode(job)
+
+    def _decode(self, job: Job) -> None:
+        self._begun.add(job.sha256.result())
+        self._stages.decode(job)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -139,7 +147,8 @@ class Ingest:
             store_neutral_prompts(self._connection, encoder)
         return encoder
 
-    def _one(self, path: Path) -> IngestResult:
+    def _one(self, job: Job) -> IngestResult:
+        path = job.path
         began = time.monotonic()
 
         def result(status: Status, stored: tuple[int, int] = (0, 0), reason: str | None = None) -> IngestResult:
@@ -154,13 +163,13 @@ class Ingest:
 
         try:
             _check_name(path)
-            sha256 = content_sha256(path)
+            sha256 = job.sha256.result()
             if self._connection.closed:
                 self._connection = self._connect()
             known = store.find_content(self._connection, sha256)
             if known and not self._force and self._same_sampling(known):
                 return result("unchanged", (known.num_frames, known.num_patches), self._move(known, path))
-            return result("ingested", self._embed(path, sha256, known.video_id if known else None))
+            return result("ingested", self._store(job, known.video_id if known else None))
         except _StoredElsewhereError as stored:
             return result("unchanged", stored.counts, "another vsdb has just ingested it")
         except VideoError as error:
@@ -179,9 +188,8 @@ class Ingest:
             return result("failed", reason=str(error))
 
     def _same_sampling(self, known: StoredVideo) -> bool:
-        asked = (self._sampling.every_seconds, self._sampling.patch_size, self._sampling.stride)
-        have = (known.every_seconds, known.patch_size, known.stride)
-        return all(want is None or want == got for want, got in zip(asked, have, strict=True))
+        names = ("every_seconds", "patch_size", "stride", "keyframes", "skip_unchanged")
+        return all(getattr(self._sampling, name) in (None, getattr(known, name)) for name in names)
 
     def _move(self, known: StoredVideo, path: Path) -> str | None:
         """Follow a file to its new place; a copy beside the original changes nothing."""
@@ -192,55 +200,51 @@ class Ingest:
         store.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
 
-    def _embed(self, path: Path, sha256: bytes, replaces: int | None) -> tuple[int, int]:
-        every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
-        with VideoReader(path) as reader:
-            frames = reader.sample(every_seconds=every_seconds)
-            first = next(frames)
-            height, width = first.image.shape[:2]
-            patch_size = self._sampling.patch_size or default_patch_size(width, height)
-            stride = self._sampling.stride or default_stride(patch_size)
-            boxes = patch_boxes(width, height, patch_size=patch_size, stride=stride)
-            video = NewVideo(
-                video_path=str(path),
-                content_sha256=sha256,
-                size_bytes=path.stat().st_size,
-                width=width,
-                height=height,
-                every_seconds=every_seconds,
-                patch_size=patch_size,
-                stride=stride,
-                recorded_at=self._sampling.recorded_at or recorded_at(path),
-                replaces=replaces,
-            )
-            encoder = self._encoder
-            self._reporter.started(path, reader.declared_seconds)
-            with store.write_video(self._connection, video, encoder.info) as writer:
-                if writer is None:
-                    raise _StoredElsewhereError(store.find_content(self._connection, sha256))
-                self._embed_frames(chain([first], frames), boxes, encoder, writer)
-                writer.finish(duration_seconds=reader.duration_seconds)
+    def _store(self, job: Job, replaces: int | None) -> tuple[int, int]:
+        self._decode(job)
+        self._decode_ahead()
+        opened = job.opened.result()
+        video = NewVideo(
+            video_path=str(job.path),
+            content_sha256=job.sha256.result(),
+            size_bytes=job.path.stat().st_size,
+            width=opened.width,
+            height=opened.height,
+            every_seconds=opened.every_seconds,
+            patch_size=opened.patch_size,
+            stride=opened.stride,
+            recorded_at=opened.recorded_at,
+            keyframes=bool(self._sampling.keyframes),
+            skip_unchanged=bool(self._sampling.skip_unchanged),
+            replaces=replaces,
+        )
+        self._stages.embed_with(self._encoder)
+        self._reporter.started(job.path, opened.declared_seconds)
+        with store.write_video(self._connection, video, self._encoder.info) as writer:
+            if writer is None:
+                raise _StoredElsewhereError(store.find_content(self._connection, job.sha256.result()))
+            self._write_frames(job, opened.boxes, writer)
+            writer.finish(duration_seconds=job.duration_seconds)
         return writer.num_frames, writer.num_patches
 
-    def _embed_frames(
-        self, frames: Iterator[Frame], boxes: NDArray[int32], encoder: Encoder, writer: VideoWriter
-    ) -> None:
-        frames_a_batch = max(1, encoder.batch_size // len(boxes))
-        while batch := list(islice(frames, frames_a_batch)):
-            embeddings = encoder.embed_frames([frame.image for frame in batch], boxes)
+    def _write_frames(self, job: Job, boxes: NDArray[int32], writer: VideoWriter) -> None:
+        while frame := job.inbox.get():
             writer.write(
                 [
                     FrameEmbeddings(
                         frame_index=frame.frame_index,
                         pts_seconds=frame.pts_seconds,
                         boxes=boxes,
-                        embeddings=embeddings[place],
-                        thumbnail=thumbnail(frame.image) if self._sampling.thumbnails else None,
+                        embeddings=frame.embeddings,
+                        thumbnail=frame.thumbnail,
                     )
-                    for place, frame in enumerate(batch)
                 ]
             )
-            self._reporter.advanced(batch[-1].pts_seconds, writer.num_patches)
+            job.budget.give_back(len(boxes))
+            self._reporter.advanced(frame.pts_seconds, writer.num_patches)
+            self._decode_ahead()
+        if job.error:
+            raise job.error
 
 
 class _StoredElsewhereError(Exception):

@@ -34,6 +34,8 @@ class StoredVideo:
     every_seconds: float
     patch_size: int
     stride: int
+    keyframes: bool
+    skip_unchanged: bool
     num_frames: int
     num_patches: int
 
@@ -51,6 +53,8 @@ class NewVideo:
     patch_size: int
     stride: int
     recorded_at: datetime | None
+    keyframes: bool = False
+    skip_unchanged: bool = False
     replaces: int | None = None
     """video_id of this content's rows, which are to be made anew."""
 
@@ -127,8 +131,10 @@ def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> It
         # Two ingests of one video: the second waits here for the first one's commit and finds its row.
         row = connection.execute(
             """insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
-                                        every_seconds, patch_size, stride, recorded_at, num_frames, num_patches)
-               values (%s, %s, %s, 0, %s, %s, %s, %s, %s, %s, 1, 1) on conflict do nothing returning video_id""",
+                                        every_seconds, patch_size, stride, recorded_at, keyframes, skip_unchanged,
+                                        num_frames, num_patches)
+               values (%s, %s, %s, 0, %s, %s, %s, %s, %s, %s, %s, %s, 1, 1)
+               on conflict do nothing returning video_id""",
             [
                 video.video_path,
                 video.content_sha256,
@@ -139,6 +145,8 @@ def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> It
                 video.patch_size,
                 video.stride,
                 video.recorded_at,
+                video.keyframes,
+                video.skip_unchanged,
             ],
         ).fetchone()
         yield VideoWriter(connection, row[0]) if row else None
@@ -148,7 +156,8 @@ def find_content(connection: Connection, content_sha256: bytes) -> StoredVideo |
     """The stored video with this content, wherever it lay when it was ingested."""
     with connection.cursor(row_factory=class_row(StoredVideo)) as cursor:
         cursor.execute(
-            """select video_id, video_path, every_seconds, patch_size, stride, num_frames, num_patches
+            """select video_id, video_path, every_seconds, patch_size, stride, keyframes, skip_unchanged,
+                      num_frames, num_patches
                from vsdb.videos where content_sha256 = %s""",
             [content_sha256],
         )

@@ -48,6 +48,10 @@ class Sampling:
     """Side of a patch in pixels; default half the frame's shorter side."""
     stride: int | None = None
     """Largest step between neighbouring patches in pixels; default half of patch_size."""
+    keyframes: bool | None = None
+    """Whether only key frames are decoded, still at most one every step; default no."""
+    skip_unchanged: bool | None = None
+    """Whether a patch that looks as before takes the embedding of the frame before; default no."""
     recorded_at: datetime | None = None
     """When the recording began; default what the file says, if it says."""
     thumbnails: bool = True
@@ -95,6 +99,10 @@ class Video:
     model_name: str
     has_thumbnails: bool
     """Whether small pictures of its frames are stored."""
+    keyframes: bool
+    """Whether only key frames were decoded."""
+    skip_unchanged: bool
+    """Whether patches that looked as before have the embedding of the frame before."""
 
 
 @dataclass(frozen=True, kw_only=True)

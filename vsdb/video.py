@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,6 +33,15 @@ EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
 
 
+def go_on() -> None:
+    """Raise nothing: what is under way is wanted."""
+
+
+def next_due(pts_seconds: float, every_seconds: float) -> float:
+    """Time from which on the next frame is sampled: the next multiple of the step, in seconds."""
+    return (math.floor((pts_seconds + SAME_TIME_SECONDS) / every_seconds) + 1) * every_seconds
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """One sampled frame."""
@@ -55,10 +64,16 @@ class VideoReader:
         VideoError: the file is missing, unreadable, empty, or holds no picture track that can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, num_threads: int = 0) -> None:
+        """
+        Args:
+            path: of the file.
+            num_threads: to decode with; 0 for as many as there are cores.
+        """
         check_readable(path)
         self.path = path
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        settings = [cv2.CAP_PROP_N_THREADS, num_threads] if num_threads else []
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, settings)
         if not self._capture.isOpened():
             raise VideoError("not a video: no picture track that can be decoded (is the file whole?)")
         self._fps = self._property(cv2.CAP_PROP_FPS)
@@ -76,11 +91,12 @@ class VideoReader:
         """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it."""
         return round(self._last_pts + self._step, 6)
 
-    def sample(self, *, every_seconds: float) -> Iterator[Frame]:
+    def sample(self, *, every_seconds: float, check: Callable[[], None] = go_on) -> Iterator[Frame]:
         """Yield the first frame, then the first one at or after each multiple of the step.
 
         Args:
             every_seconds: sampling step, in seconds; a video with fewer frames a second yields every frame.
+            check: is called at each frame, sampled or not; what it raises ends the sampling.
 
         Yields:
             Frames with rising ``pts_seconds``; memory holds one at a time.
@@ -92,6 +108,7 @@ class VideoReader:
         num_sampled = num_grabbed = 0
         first_pts = 0.0
         while self._capture.grab():
+            check()
             pts = round(max(0.0, self._property(cv2.CAP_PROP_POS_MSEC) / 1000), 6)
             if num_grabbed == 0:
                 first_pts = max(0.0, self._property(cv2.CAP_PROP_PTS))
@@ -101,7 +118,7 @@ class VideoReader:
                 continue
             yield Frame(frame_index=num_sampled, pts_seconds=pts, image=self._retrieve(pts))
             num_sampled += 1
-            due = (math.floor((pts + SAME_TIME_SECONDS) / every_seconds) + 1) * every_seconds
+            due = next_due(pts, every_seconds)
         if num_grabbed == 0:
             raise VideoError("no frame can be decoded (is the file whole?)")
         self._check_whole(num_grabbed, first_pts)
@@ -211,8 +228,12 @@ def check_readable(path: Path) -> None:
         raise VideoError(f"cannot be read: {error.strerror or error}") from None
 
 
-def content_sha256(path: Path) -> bytes:
+def content_sha256(path: Path, *, check: Callable[[], None] = go_on) -> bytes:
     """SHA-256 of the file's bytes; 32 bytes.
+
+    Args:
+        path: of the file.
+        check: is called between the blocks; what it raises ends the reading.
 
     Raises:
         VideoError: the file cannot be read.
@@ -221,5 +242,6 @@ def content_sha256(path: Path) -> bytes:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
+            check()
             digest.update(block)
     return digest.digest()

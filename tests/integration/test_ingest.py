@@ -13,7 +13,7 @@ import pytest
 import vsdb
 from tests import clips
 from vsdb.errors import DatabaseError
-from vsdb.ingest import SilentReporter
+from vsdb.reporter import SilentReporter
 from vsdb.schema import Connection
 from vsdb.types import IngestResult, Sampling
 

@@ -1,0 +1,58 @@
+"""Drawn videos of the length and size that a benchmark needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def write_pan(path: Path, *, seconds: int, size: tuple[int, int] = (1280, 720), rate: int = 30) -> Path:
+    """Write H.264 of a camera that pans over a textured wall, with sensor noise; about 4 Mbit/s at 720p."""
+    rng = np.random.default_rng(0)
+    width, height = size
+    wall = sum(
+        cv2.resize(rng.normal(0, 30, (height // step, 2 * width // step, 3)), (2 * width, height))
+        for step in (4, 16, 64)
+    )
+    noise = rng.normal(0, 4, (4, height, width, 3))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(seconds * rate):
+            left = int(width * (0.5 + 0.5 * np.sin(number / rate / 5)))
+            image = 128 + wall[:, left : left + width] + noise[number % 4]
+            frame = av.VideoFrame.from_ndarray(image.clip(0, 255).astype(np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_hours(path: Path, *, hours: float, size: tuple[int, int] = (64, 48)) -> Path:
+    """Write a long video of small frames, one a second, each of another grey."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1, options={"preset": "ultrafast", "g": "600"})
+        stream.width, stream.height = size
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1)
+        for number in range(round(3600 * hours)):
+            image = np.full((size[1], size[0], 3), 20 + number * 37 % 210, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_frames(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
+    """Write frames, RGB of shape (H, W, 3), as H.264, one a second."""
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1, options={"crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode())
+    return path

@@ -1,0 +1,152 @@
+"""What --skip-unchanged saves, and whether it costs answers: each clip is ingested with and without it.
+
+python benchmarks/skip_unchanged.py                      the demo's clip
+python benchmarks/skip_unchanged.py CLIP...              and videos of your own
+python benchmarks/skip_unchanged.py --scenes 6 CLIP...   things that cross these clips, drawn by training/
+
+The bundled model answers. A first moment agrees if it starts and ends within one sampling step of the one found
+without. "found" are the prompts that the search answers (z of 1 or more); "again" is how many of their moments agree
+with those of a second ingest without it: the search estimates the background of a prompt from a sample of the rows,
+so that a moment's ends can differ a little although all embeddings are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from footage import write_frames
+from ingest import open_database
+from numpy.typing import NDArray
+
+import vsdb
+from vsdb import stages
+from vsdb.changes import ChangeWatch
+from vsdb.demo import CLIP
+from vsdb.types import Moment, Sampling
+
+PROMPTS = [
+    *("a red car", "a blue car", "a laundromat sign", "a dog", "an umbrella", "a bicycle", "a tree", "a person"),
+    *("people walking", "a bottle", "a flower", "water", "a bus", "a cat", "a house", "a door", "a window", "a chair"),
+    *("a table", "a hand", "a face", "a man", "a woman", "a child", "a truck", "a motorcycle", "a traffic light"),
+    *("a street", "the sky", "grass", "a bird", "a ball", "a cup", "a box", "a green thing", "a yellow thing"),
+    *("a black thing", "a white thing", "a sign", "nothing"),
+]
+LEAST_Z = 1.0
+Row = dict[str, Any]
+
+
+class CountingWatch(ChangeWatch):
+    """Counts what is seen and what is embedded."""
+
+    num_seen = num_fresh = 0
+
+    def fresh(self, image: NDArray[np.uint8]) -> NDArray[np.intp]:
+        indices = super().fresh(image)
+        CountingWatch.num_seen += len(self._boxes)
+        CountingWatch.num_fresh += len(indices)
+        return indices
+
+
+def draw_scenes(
+    number: int, clips: list[Path], folder: Path, prepared: Path | None
+) -> Iterator[tuple[Path, list[str]]]:
+    """Scenes of 30 s over the clips in turn, as videos, with the prompts of what is and of what is not in them."""
+    from training.pictures import PREPARED, Prepared
+    from training.scenes import make_scenes
+
+    for place, scene in enumerate(make_scenes(Prepared(prepared or PREPARED), number, clips)):
+        path = write_frames(folder / f"scene {place} over {clips[place % len(clips)].stem}.mp4", scene.frames)
+        yield path, [thing.prompt for thing in scene.things] + scene.absent_prompts[:20]
+
+
+def first_moments(index: vsdb.Index, clip: Path, prompts: list[str]) -> list[Moment]:
+    where = str(clip.absolute())
+    return [index.search(prompt, max_moments=1, video_like=where, min_z=-100, exact=True)[0] for prompt in prompts]
+
+
+def agrees(one: Moment, other: Moment, every_seconds: float) -> bool:
+    limit = every_seconds + 0.05  # of which frames are late
+    pairs = ((one.start_seconds, other.start_seconds), (one.end_seconds, other.end_seconds))
+    return all(abs(a - b) <= limit for a, b in pairs)
+
+
+def ingest(index: vsdb.Index, clip: Path, sampling: Sampling) -> int:
+    (result,) = index.ingest([clip], sampling=sampling, force=True)
+    assert result.status == "ingested", result.reason
+    return result.num_frames
+
+
+def compare(index: vsdb.Index, clip: Path, prompts: list[str], every_seconds: float) -> Row:
+    usual = Sampling(every_seconds=every_seconds)
+    num_frames = ingest(index, clip, usual)
+    without = first_moments(index, clip, prompts)
+    ingest(index, clip, usual)
+    again = first_moments(index, clip, prompts)
+    CountingWatch.num_seen = CountingWatch.num_fresh = 0
+    ingest(index, clip, replace(usual, skip_unchanged=True))
+    having = first_moments(index, clip, prompts)
+    found = [place for place, moment in enumerate(without) if moment.z is not None and moment.z >= LEAST_Z]
+    disagree = [prompts[place] for place in found if not agrees(without[place], having[place], every_seconds)]
+    return {
+        "clip": clip.name,
+        "num_frames": num_frames,
+        "embedded": CountingWatch.num_fresh / CountingWatch.num_seen,
+        "num_prompts": len(prompts),
+        "num_found": len(found),
+        "num_agree": len(found) - len(disagree),
+        "num_agree_again": sum(agrees(without[place], again[place], every_seconds) for place in found),
+        "num_agree_at_any_z": sum(agrees(a, b, every_seconds) for a, b in zip(without, having, strict=True)),
+        "largest_score_difference": max(abs(a.score - b.score) for a, b in zip(without, having, strict=True)),
+        "disagree": disagree,
+    }
+
+
+def print_table(rows: list[Row]) -> None:
+    print("clip                                      frames  embedded  found  agree  again  any z       score differs")
+    for row in rows:
+        print(
+            f"{row['clip'][:40]:40}  {row['num_frames']:6}  {row['embedded']:8.0%}  {row['num_found']:5}"
+            f"  {row['num_agree']:5}  {row['num_agree_again']:5}"
+            f"  {row['num_agree_at_any_z']:3} of {row['num_prompts']:3}"
+            f"  {row['largest_score_difference']:13.2f}  {', '.join(row['disagree'])}".rstrip()
+        )
+    found = max(1, sum(row["num_found"] for row in rows))
+    agree, again = (sum(row[name] for row in rows) / found for name in ("num_agree", "num_agree_again"))
+    print(f"all: {agree:.1%} of {found} first moments agree; of those ingested again without it {again:.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("clips", nargs="*", type=Path, default=[], help="videos; default: the demo's")
+    parser.add_argument("--every", type=float, default=1.0, help="sampling step in seconds")
+    parser.add_argument("--scenes", type=int, default=0, help="so many scenes instead of the clips themselves")
+    parser.add_argument("--prepared", type=Path, help="what training/ has prepared, if elsewhere")
+    parser.add_argument("--dsn", help="PostgreSQL server; default: an embedded one")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    stages.ChangeWatch = CountingWatch  # type: ignore[misc]
+    clips = arguments.clips or [CLIP]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_database(arguments.dsn) as dsn,
+        vsdb.connect(dsn=dsn, model="tiny") as index,
+    ):
+        asked: Any = ((clip, PROMPTS) for clip in clips)
+        if arguments.scenes:
+            asked = draw_scenes(arguments.scenes, clips, Path(folder), arguments.prepared)
+        rows = [compare(index, clip, prompts, arguments.every) for clip, prompts in asked]
+    if arguments.json:
+        print(json.dumps(rows))
+    else:
+        print_table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Ingest with many videos at once under way: order, failures of one, stops in any stage, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+import vsdb
+from tests import clips
+from vsdb.encoder import Encoder
+from vsdb.pipeline import BrokenStageError
+from vsdb.reporter import SilentReporter
+from vsdb.schema import Connection
+from vsdb.types import Sampling
+from vsdb.video import VideoReader
+
+
+@pytest.fixture
+def index(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[vsdb.Index]:
+    monkeypatch.delenv("VSDB_MODEL", raising=False)
+    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
+        yield index
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vsdb-")]
+
+
+def make_clips(folder: Path, count: int, *, num_frames: int = 2) -> list[Path]:
+    """Clips of some frames, one a second, each of another length in its name and another grey."""
+    paths = []
+    for number in range(count):
+        image = np.full((48, 64, 3), clips.frame_grey(number), np.uint8)
+        image[:, : number + 1] = 0
+        path = folder / f"{number:03}.mp4"
+        paths.append(clips.write_video(path, range(0, num_frames * 1000, 1000), size=(64, 48), images=[image] * 99))
+    return paths
+
+
+def stored(connection: Connection) -> dict[str, tuple[int, int, int]]:
+    rows = connection.execute(
+        """select v.video_path, v.num_patches, count(*), count(distinct p.frame_index)
+           from vsdb.videos v join vsdb.patches p using (video_id) group by v.video_id"""
+    ).fetchall()
+    return {Path(row[0]).stem: row[1:] for row in rows}
+
+
+def test_many_short_videos_keep_their_order_and_their_rows(
+    index: vsdb.Index, tmp_path: Path, connection: Connection
+) -> None:
+    paths = make_clips(tmp_path, 40)
+    results = index.ingest(paths)
+    assert [result.video_path for result in results] == list(map(str, paths))
+    assert {result.status for result in results} == {"ingested"}
+    assert stored(connection) == {path.stem: (26, 26, 2) for path in paths}
+
+
+def test_a_video_embeds_the_same_alone_and_among_others(
+    index: vsdb.Index, tmp_path: Path, connection: Connection
+) -> None:
+    paths = make_clips(tmp_path, 6)
+    index.ingest(paths)
+    question = """select e.embedding::real[] from vsdb.patch_embeddings e
+                  where e.video_path = %s order by e.pts_seconds, e.patch_index"""
+    among = np.array(connection.execute(question, [str(paths[4])]).fetchall(), np.float32)[:, 0]
+    index.ingest([paths[4]], force=True)
+    alone = np.array(connection.execute(question, [str(paths[4])]).fetchall(), np.float32)[:, 0]
+    other = np.array(connection.execute(question, [str(paths[0])]).fetchall(), np.float32)[:, 0]
+    assert (among * alone).sum(1).min() > 0.9999
+    assert (among * other).sum(1).min() < 0.999
+
+
+def test_the_same_content_twice_in_one_run_is_stored_once(index: vsdb.Index, tmp_path: Path) -> None:
+    first, other = make_clips(tmp_path, 2)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(first.read_bytes())
+    results = index.ingest([first, copy, other])
+    assert [result.status for result in results] == ["ingested", "unchanged", "ingested"]
+    assert results[1].reason == f"same content as {first}"
+
+
+def test_a_failure_in_a_stage_fails_its_video_alone(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    """The last pictures of one video are more than the device can hold, alone or in a batch with others'."""
+    paths = make_clips(tmp_path, 5)
+    index.ingest(paths[:1])
+    cut, encode = Encoder.cut, Encoder.encode
+    black = np.zeros((48, 64, 3), np.uint8)
+    clips.write_video(paths[2], [0, 1000], size=(64, 48), images=[black, black])
+
+    def encode_if_not_black(self: Encoder, pictures: Any) -> Any:
+        if any(not picture.float().mean(dim=(1, 2, 3)).min() > 8 for picture in pictures if len(picture)):
+            raise RuntimeError("out of memory\nwith details")
+        return encode(self, pictures)
+
+    monkeypatch.setattr(Encoder, "encode", encode_if_not_black)
+    results = index.ingest(paths)
+    assert [result.status for result in results] == ["unchanged", "ingested", "failed", "ingested", "ingested"]
+    assert results[2].reason == "RuntimeError: out of memory"
+
+    def cut_out_of_memory(self: Encoder, image: Any, boxes: Any) -> Any:
+        if image.mean() < 8:
+            raise MemoryError
+        return cut(self, image, boxes)
+
+    monkeypatch.setattr(Encoder, "cut", cut_out_of_memory)
+    results = index.ingest(paths, force=True)
+    assert [result.status for result in results] == ["ingested", "ingested", "failed", "ingested", "ingested"]
+    assert sorted(stored(connection)) == ["000", "001", "003", "004"]
+
+
+def test_a_broken_stage_ends_the_run_with_its_cause(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a mistake in the code")
+
+    monkeypatch.setattr(Encoder, "fetch", broken)
+    with pytest.raises(BrokenStageError, match="a mistake in the code"):
+        index.ingest(make_clips(tmp_path, 3))
+    assert stored(connection) == {}
+
+
+def test_a_decoder_that_fails_in_the_middle_stores_nothing_of_its_video(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    paths = make_clips(tmp_path, 3, num_frames=6)
+    retrieve = VideoReader._retrieve
+
+    def fails_late(self: VideoReader, pts: float) -> Any:
+        if self.path == paths[1] and pts > 3:
+            raise ValueError("the decoder is confused")
+        return retrieve(self, pts)
+
+    monkeypatch.setattr(VideoReader, "_retrieve", fails_late)
+    with pytest.raises(ValueError, match="confused"):  # no kind of error that is expected of a video
+        index.ingest(paths)
+    assert sorted(stored(connection)) == ["000"]
+
+
+@pytest.mark.parametrize("stage", ["hash", "decode", "prepare", "embed", "store"])
+def test_ctrl_c_ends_every_stage_at_once(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection, stage: str
+) -> None:
+    """The interrupt arrives where Python puts it, in the main thread, while one stage is as slow as it can be."""
+    paths = make_clips(tmp_path, 4, num_frames=8)
+    owners: dict[str, tuple[Any, str]] = {
+        "decode": (VideoReader, "_retrieve"),
+        "prepare": (Encoder, "cut"),
+        "embed": (Encoder, "_encode"),
+    }
+    if stage in owners:
+        slow_down(monkeypatch, *owners[stage])
+    if stage == "hash":
+        monkeypatch.setattr("vsdb.stages.content_sha256", hash_slowly)
+
+    class Impatient(SilentReporter):
+        def advanced(self, pts_seconds: float, num_patches: int) -> None:
+            del pts_seconds
+            if stage == "store" and num_patches > 26:
+                raise KeyboardInterrupt
+
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(3, interrupt, [main])
+    if stage != "store":
+        timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        index.ingest(paths, reporter=Impatient())
+        time.sleep(10)  # the interrupt is on its way
+    assert time.monotonic() - began < 9
+    assert all(counts == (104, 104, 8) for counts in stored(connection).values())
+    monkeypatch.undo()
+    assert {result.status for result in index.ingest(paths)} <= {"ingested", "unchanged"}
+    assert stored(connection) == {path.stem: (104, 104, 8) for path in paths}
+
+
+def interrupt(main: int) -> None:
+    import signal
+
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    original = getattr(owner, name)
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.4)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, slow)
+
+
+def hash_slowly(path: Path, *, check: Callable[[], None]) -> bytes:
+    for _ in range(200):
+        check()
+        time.sleep(0.1)
+    raise AssertionError(f"{path} was to be interrupted")
+
+
+def test_a_database_that_is_gone_in_the_middle_fails_that_video(
+    index: vsdb.Index, tmp_path: Path, dsn: str, connection: Connection
+) -> None:
+    paths = make_clips(tmp_path, 4, num_frames=4)
+
+    class Cut(SilentReporter):
+        num_videos = 0
+
+        def started(self, path: Path, duration_seconds: float) -> None:
+            del path, duration_seconds
+            self.num_videos += 1
+
+        def advanced(self, pts_seconds: float, num_patches: int) -> None:
+            if self.num_videos == 2 and pts_seconds > 1 and num_patches < 50:
+                with psycopg.connect(dsn, autocommit=True) as other:
+                    other.execute(
+                        """select pg_terminate_backend(pid) from pg_stat_activity
+                           where datname = current_database() and application_name <> 'keep'
+                             and pid <> pg_backend_pid()"""
+                    )
+
+    connection.execute("set application_name = 'keep'")
+    results = index.ingest(paths, reporter=Cut())
+    assert [result.status for result in results] == ["ingested", "failed", "ingested", "ingested"]
+    assert sorted(stored(connection)) == ["000", "002", "003"]
+
+
+def test_a_copy_that_fails_fails_that_video(index: vsdb.Index, tmp_path: Path, connection: Connection) -> None:
+    """As a full disk does: the server refuses rows in the middle of a video."""
+    paths = make_clips(tmp_path, 3)
+    connection.execute(
+        """create function public.refuse() returns trigger language plpgsql as $$
+           begin
+               if (select video_path like '%/001.mp4' from vsdb.videos where video_id = new.video_id) then
+                   raise exception 'could not extend file: No space left on device' using errcode = 'disk_full';
+               end if;
+               return new;
+           end $$;
+           create trigger refuse before insert on vsdb.patches for each row execute function public.refuse()"""
+    )
+    results = index.ingest(paths)
+    assert [result.status for result in results] == ["ingested", "failed", "ingested"]
+    assert results[1].reason == "database: could not extend file: No space left on device"
+    assert sorted(stored(connection)) == ["000", "002"]
+
+
+def test_a_frame_size_that_changes_in_the_middle_keeps_the_first_frame_s_boxes(
+    index: vsdb.Index, tmp_path: Path, connection: Connection
+) -> None:
+    path = clips.join(
+        [
+            clips.write_video(tmp_path / "small.ts", range(0, 2000, 200), size=(64, 48)),
+            clips.write_video(tmp_path / "large.ts", range(2000, 4000, 200), size=(128, 96)),
+        ],
+        tmp_path / "both.ts",
+    )
+    (result,) = index.ingest([path])
+    assert (result.status, result.num_frames, result.reason) == ("ingested", 4, None)
+    boxes = connection.execute("select count(*), max(x + width), max(y + height) from vsdb.patches").fetchone()
+    assert boxes == (4 * 13, 64, 48)
+
+
+def test_one_huge_frame_after_another_passes(index: vsdb.Index, tmp_path: Path) -> None:
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    path = clips.write_video(tmp_path / "huge.mkv", [0, 1000, 2000], size=(4000, 3000), images=[image] * 3)
+    (result,) = index.ingest([path], sampling=Sampling(patch_size=3000))
+    assert (result.status, result.num_frames, result.num_patches) == ("ingested", 3, 6)
