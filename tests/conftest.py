@@ -18,7 +18,7 @@ import pytest
 
 import vsdb
 from tests import clips
-from vsdb import schema
+from vsdb import schema, video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
 from vsdb.embedded import OWNER, EmbeddedServer
 from vsdb.schema import Connection
 from vsdb.types import Sampling

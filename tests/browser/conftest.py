@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.serving import Served, serving
 
@@ -34,6 +34,7 @@ def browser() -> Iterator[Browser]:
             if os.environ.get("VSDB_REQUIRE_BROWSER") == "1":
                 pytest.fail(reason)
             pytest.skip(reason)
+        expect.set_options(timeout=30_000)  # a machine that runs other tests beside is slow
         flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS  # Chromium's sandbox does not run as root
         running = playwright.chromium.launch(executable_path=program, args=flags)
         yield running

@@ -16,6 +16,7 @@ const player = new Player();
 let shown = null; // the question that the results on the page answer
 let moments = [];
 let asking = null;
+const paths = new Map(); // of the videos that were shown
 
 function state() {
   return new URLSearchParams(location.search);
@@ -109,6 +110,7 @@ function showMoments(asked, answer) {
   if (near) say(`Nothing matches ${what}; the nearest is ${fileName(near.video_path)} at ${clock(near.best_seconds)} (${marks(near)}).`);
   else if (!moments.length) say(`Nothing matches ${what} there.`);
   else say(`${moments.length} ${moments.length === 1 ? "moment" : "moments"} for ${what}, best first`);
+  for (const each of moments) paths.set(each.video_id, each.video_path);
   $("results").replaceChildren(...moments.map((each) => momentCard(each, momentAddress(each))));
   $("more").hidden = answer.moments.length < asked.max_moments || asked.max_moments >= MAX_MOMENTS;
 }
@@ -119,6 +121,7 @@ async function showVideos() {
   const many = answer.num_videos === 1 ? "1 video" : `${answer.num_videos} videos`;
   if (!answer.num_videos) say("No videos yet; vsdb ingest PATH brings some.");
   else say(`${many}, ${clock(answer.duration_seconds)} in all. Ask for anything that can be seen there.`);
+  for (const each of answer.videos) paths.set(each.video_id, each.video_path);
   $("results").replaceChildren(...answer.videos.map((each) => videoCard(each, addressOf({ play: each.video_id, t: 0 }))));
   $("more").hidden = true;
 }
@@ -140,7 +143,7 @@ function showPlayer(asked) {
   }
   if (!Number.isSafeInteger(videoId) || videoId < 1) return player.isOpen && player.close();
   const asks = asked && { prompt: asked.prompt, image: asked.image };
-  return player.open({ videoId, atSeconds, moment, moments, question: asks });
+  return player.open({ videoId, path: paths.get(videoId) ?? "", atSeconds, moment, moments, question: asks });
 }
 
 function closePlayer() {

@@ -23,13 +23,13 @@ export class Player {
   }
 
   /** Open a video at a time; `moment` (or null) is drawn on its best frame, `question` over the strip. */
-  open({ videoId, atSeconds, moment, moments, question }) {
+  open({ videoId, path, atSeconds, moment, moments, question }) {
     const isOther = this.videoId !== videoId;
     this.videoId = videoId;
     this.moment = moment;
     this.stillSeconds = moment ? moment.best_seconds : atSeconds;
     $("player").hidden = false;
-    this.name(moment?.video_path ?? "");
+    this.name(path);
     if (moment) this.fit(...moment.frame_size);
     $("still").hidden = $("trouble").hidden = $("mark").hidden = true;
     this.film.hidden = false;
