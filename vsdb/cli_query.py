@@ -28,7 +28,7 @@ from vsdb.cli_options import (
 )
 from vsdb.config import resolve
 from vsdb.errors import UsageError
-from vsdb.own_files import check_folder
+from vsdb.look.own_files import check_folder
 from vsdb.schema import Connection
 from vsdb.types import Moment
 
@@ -143,12 +143,12 @@ def _look(
     """Show what was found in the ways asked for; whether all of it could be shown."""
     if not (save or clip or play):
         return True
-    from vsdb import look  # decodes and draws; an answer in words does without
+    from vsdb.look import shell  # decodes and draws; an answer in words does without
 
     sys.stdout.flush()
-    done = [look.play_first(moments)] if play else []
-    done += [look.save_frames(moments, name, save)] if save else []
-    done += [look.cut_clips(moments, name, clip, reencode=reencode)] if clip else []
+    done = [shell.play_first(moments)] if play else []
+    done += [shell.save_frames(moments, name, save)] if save else []
+    done += [shell.cut_clips(moments, name, clip, reencode=reencode)] if clip else []
     return all(done)
 
 

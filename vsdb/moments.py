@@ -19,7 +19,7 @@ class Moments(list[Moment]):
         Raises:
             UsageError: there are no moments.
         """
-        from vsdb.contact_sheet import contact_sheet
+        from vsdb.look.contact_sheet import contact_sheet
 
         return contact_sheet(self)
 
@@ -27,6 +27,6 @@ class Moments(list[Moment]):
         """What a notebook shows; an empty list is shown as one."""
         if not self:
             return None
-        from vsdb.contact_sheet import as_jpeg
+        from vsdb.look.contact_sheet import as_jpeg
 
         return as_jpeg(self.contact_sheet())

@@ -141,7 +141,7 @@ class Moment:
         Raises:
             VideoError: there is neither; says why.
         """
-        from vsdb.pictures import best_frame, draw_box
+        from vsdb.look.pictures import best_frame, draw_box
 
         picture = best_frame(self)
         return draw_box(picture, self.box) if box else picture.image

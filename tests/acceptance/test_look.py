@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import StreetCopy
-from vsdb.contact_sheet import CELL_SIZE
-from vsdb.own_files import MARK
+from vsdb.look.contact_sheet import CELL_SIZE
+from vsdb.look.own_files import MARK
 from vsdb.schema import Connection
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,9 +16,9 @@ from PIL import Image
 import vsdb
 from tests import clips
 from tests.conftest import StreetCopy
-from vsdb.contact_sheet import MAX_CELLS, contact_sheet
 from vsdb.errors import UsageError, VideoError
-from vsdb.pictures import BOX_COLOUR
+from vsdb.look.contact_sheet import MAX_CELLS, contact_sheet
+from vsdb.look.pictures import BOX_COLOUR
 
 
 @pytest.fixture

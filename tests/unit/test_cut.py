@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests import clips
-from vsdb.cut import clip_suffix, cut_clip, encode_clip
 from vsdb.errors import VideoError
 from vsdb.frames import upright
+from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
 
 
 def cut(source: Path, start: float, end: float, *, reencode: bool = False) -> tuple[Path, list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vsdb.errors import OutputError, UsageError
-from vsdb.own_files import MARK, check_folder, is_own, moment_name, own_file, slug
+from vsdb.look.own_files import MARK, check_folder, is_own, moment_name, own_file, slug
 from vsdb.types import Moment
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from vsdb.errors import UsageError, VideoError
+from vsdb.look.pictures import Picture, best_frame, draw_box
 from vsdb.output import clock
-from vsdb.pictures import Picture, best_frame, draw_box
 from vsdb.types import Moment
 
 MAX_CELLS = 60

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsdb.contact_sheet import MAX_CELLS, Cell, as_jpeg, cell, draw_sheet
-from vsdb.cut import clip_suffix, cut_clip, encode_clip
 from vsdb.errors import OutputError, VideoError
-from vsdb.own_files import MARK, comment, moment_name, own_file, slug
-from vsdb.pictures import Picture, best_frame, draw_box
-from vsdb.player import play
+from vsdb.look.contact_sheet import MAX_CELLS, Cell, as_jpeg, cell, draw_sheet
+from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
+from vsdb.look.own_files import MARK, comment, moment_name, own_file, slug
+from vsdb.look.pictures import Picture, best_frame, draw_box
+from vsdb.look.player import play
 from vsdb.types import Moment
 
 FRAME_QUALITY = 92

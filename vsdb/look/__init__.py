@@ -1,0 +1,1 @@
+"""To look at what was found: frames with their boxes, contact sheets, clips, a player."""
