@@ -26,7 +26,8 @@ tests: $(VENV)/installed-dev
 # Without a browser the tests of the page are skipped. Only root can install one, and only this target does.
 browser: ## Install Chromium (Debian, Ubuntu; as root) for the tests of the page
 	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
-	apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium > /dev/null && command -v chromium
+	apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core > /dev/null \
+	&& command -v chromium
 
 wheel: $(VENV)/installed-dev ## Build dist/*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
