@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 MILLISECOND = Fraction(1, 1000)
+KEY_FRAMES = {"g": "50", "keyint_min": "50"}  # every 2 s
+NO_OTHERS = {"libx264": {"sc_threshold": "0"}, "mpeg4": {"sc_threshold": "1000000000"}}
 
 
 def write_video(
@@ -48,6 +51,26 @@ def write_sound(path: Path) -> Path:
             frame.sample_rate, frame.pts = 44_100, index * 1024
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def write_with_sound(path: Path, *, codec: str = "libx264", sound: str | None = None, seconds: int = 12) -> Path:
+    """Write 25 frames a second, frame i of grey ``frame_grey(i)``, a key frame every 2 s, and a tone."""
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream(codec, rate=25, options=KEY_FRAMES | NO_OTHERS.get(codec, {}))
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        audio: Any = container.add_stream(sound, rate=48_000) if sound else None
+        for index in range(seconds * 25):
+            image = np.full((120, 160, 3), frame_grey(index), np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode())
+        for index in range(seconds * 48 if audio else 0):
+            tone = np.sin(np.arange(1000) / 20).astype(np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, index * 1000
+            container.mux(audio.encode(frame))
+        if audio:
+            container.mux(audio.encode())
     return path
 
 

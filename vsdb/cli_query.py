@@ -29,6 +29,7 @@ from vsdb.cli_options import (
 from vsdb.config import resolve
 from vsdb.errors import UsageError
 from vsdb.own_files import check_folder
+from vsdb.schema import Connection
 from vsdb.types import Moment
 
 
@@ -111,26 +112,33 @@ def query(
     )
     with Index(resolve(dsn=dsn)) as index:
         moments = search.search(index.connection, question, narrowing)
-        message = None
-        if not moments:
-            near = search.nearest(index.connection, question, narrowing)
-            message = "nothing matches; widen the search (--min-score, --min-z, --video, --from, --to)"
-            if near:
-                message = f"nothing matches; the nearest is {output.nearest(near)}; --min-z -9 shows it"
         if json:
             print(output.moments_json(prompt or str(image), index.model_name, moments))
         elif csv:
             print(output.moments_csv(moments))
         elif moments:
             print(output.moments_table(moments))
-        if message:
-            print(message, file=sys.stderr)
-        if moments and not _look(moments, prompt or str(image), save=save, clip=clip, reencode=reencode, play=play):
+        if not moments:
+            print(_no_match(index.connection, question, narrowing), file=sys.stderr)
+        elif not _look(moments, _named(question), save=save, clip=clip, reencode=reencode, play=play):
             raise typer.Exit(1)
 
 
+def _no_match(connection: Connection, question: search.Question, narrowing: search.Narrowing) -> str:
+    """What to say where nothing matches: the nearest, or how to widen the search."""
+    near = search.nearest(connection, question, narrowing)
+    if near is None:
+        return "nothing matches; widen the search (--min-score, --min-z, --video, --from, --to)"
+    return f"nothing matches; the nearest is {output.nearest(near)}; --min-z -9 shows it"
+
+
+def _named(question: search.Question) -> str:
+    """What files of the answer are named after."""
+    return question.prompt or (question.image.stem if question.image else "")
+
+
 def _look(
-    moments: list[Moment], asked: str, *, save: Path | None, clip: Path | None, reencode: bool, play: bool
+    moments: list[Moment], name: str, *, save: Path | None, clip: Path | None, reencode: bool, play: bool
 ) -> bool:
     """Show what was found in the ways asked for; whether all of it could be shown."""
     if not (save or clip or play):
@@ -139,8 +147,8 @@ def _look(
 
     sys.stdout.flush()
     done = [look.play_first(moments)] if play else []
-    done += [look.save_frames(moments, asked, save)] if save else []
-    done += [look.cut_clips(moments, asked, clip, reencode=reencode)] if clip else []
+    done += [look.save_frames(moments, name, save)] if save else []
+    done += [look.cut_clips(moments, name, clip, reencode=reencode)] if clip else []
     return all(done)
 
 

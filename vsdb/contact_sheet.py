@@ -77,7 +77,7 @@ def draw_sheet(cells: Sequence[Cell]) -> Image.Image:
 def as_jpeg(image: Image.Image, *, quality: int = JPEG_QUALITY, comment: str = "") -> bytes:
     """Encode a picture as JPEG."""
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality, optimize=True, comment=comment)
+    image.save(out, "JPEG", quality=quality, subsampling=0, optimize=True, comment=comment)
     return out.getvalue()
 
 
@@ -94,16 +94,19 @@ def _draw_caption(draw: ImageDraw.ImageDraw, corner: tuple[int, int], moment: Mo
     draw.text((left, top + 6), f"{moment.rank}.  {clock(moment.best_seconds)}", fill=STRONG, font=large)
     score = f"{moment.score:.1f}" if moment.z is None else f"{moment.score:.1f}  z {moment.z:.1f}"
     draw.text((left + CELL_SIZE[0], top + 6), score, fill=STRONG, font=large, anchor="ra")
-    draw.text((left, top + 29), _shortened(Path(moment.video_path).name, small), fill=FAINT, font=small)
+    stretch = f"{clock(moment.start_seconds)} - {clock(moment.end_seconds)}"
+    draw.text((left + CELL_SIZE[0], top + 29), stretch, fill=FAINT, font=small, anchor="ra")
+    name = _shortened(Path(moment.video_path).name, small, CELL_SIZE[0] - small.getlength(stretch) - GAP)
+    draw.text((left, top + 29), name, fill=FAINT, font=small)
 
 
-def _shortened(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The name as far as it fits under a picture; its end tells more than its middle."""
+def _shortened(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
+    """The name as far as it fits; its end tells more than its middle."""
     printable = "".join(character if character.isprintable() else "?" for character in name)
-    if font.getlength(printable) <= CELL_SIZE[0]:
+    if font.getlength(printable) <= room:
         return printable
     tail = printable[-12:]
     head = printable[:-12]
-    while head and font.getlength(f"{head}...{tail}") > CELL_SIZE[0]:
+    while head and font.getlength(f"{head}...{tail}") > room:
         head = head[:-1]
     return f"{head}...{tail}"

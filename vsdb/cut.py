@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -46,13 +47,14 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
         OSError: the clip cannot be written.
     """
     kind = FORMATS[clip_suffix(source)]
-    with open_video(source) as old, av.open(target, "w", format=kind) as new:
+    with open_video(source) as old, _new_file(target, kind) as new:
         new.metadata["comment"] = comment
         video = old.streams.video[0]
         if video.codec_context.name not in new.supported_codecs:
             raise VideoError(f"a {kind} file cannot hold its {video.codec_context.name} pictures; use --reencode")
         sound, left_out = _sound(old.streams.audio, new)
         copies = {each.index: new.add_stream_from_template(each) for each in (video, *sound)}
+        _begin(new, kind)
         begin: Fraction | None = None
         for packet in _with_decoding_times(packets_from(old, [video, *sound], start_seconds)):
             if begin is None:
@@ -71,7 +73,7 @@ def encode_clip(
     source: Path, target: IO[bytes], *, start_seconds: float, end_seconds: float, comment: str
 ) -> list[str]:
     """Cut exactly: encode the pictures again, as H.264 in MP4, upright; sound is copied. As :func:`cut_clip`."""
-    with open_video(source) as old, av.open(target, "w", format="mp4") as new:
+    with open_video(source) as old, _new_file(target, "mp4") as new:
         new.metadata["comment"] = comment
         video = old.streams.video[0]
         video.thread_type = "AUTO"
@@ -95,12 +97,50 @@ def encode_clip(
     return left_out
 
 
+@contextmanager
+def _new_file(target: IO[bytes], kind: str) -> Iterator[OutputContainer]:
+    """Open a file to be written; what goes wrong with it is the OSError that it was, not FFmpeg's word for it."""
+    watched = _Watched(target)
+    try:
+        with av.open(watched, "w", format=kind) as container:
+            yield container
+    except (av.FFmpegError, OSError):
+        if watched.error is not None:
+            raise watched.error from None
+        raise
+
+
+class _Watched:
+    """A file that remembers its first error."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        return self._watch(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:  # writes what the file has gathered
+        return self._watch(self._file.seek, offset, whence)
+
+    def _watch(self, do: Callable[..., int], *arguments: Any) -> int:
+        try:
+            return do(*arguments)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
 class _Encoder:
     """Encodes frames of a video as H.264."""
 
     def __init__(self, container: OutputContainer, video: Any) -> None:
         self._container = container
         self._video = video
+        self._last_pts = -1
         self._stream: Any = container.add_stream("libx264", rate=video.average_rate or 25, options=ENCODER_OPTIONS)
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = self._stream.time_base = ENCODED_TIME_BASE
@@ -119,9 +159,13 @@ class _Encoder:
         image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]  # H.264 counts colours in pairs
         if not self.has_begun:
             self._stream.height, self._stream.width = image.shape[:2]
+        pts = round((seconds - start_seconds) / ENCODED_TIME_BASE)
+        if pts <= self._last_pts:
+            return  # a file that counts a little wrong; the encoder takes rising times only
+        self._last_pts = pts
         upright_frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         upright_frame.time_base = ENCODED_TIME_BASE
-        upright_frame.pts = round((seconds - start_seconds) / ENCODED_TIME_BASE)
+        upright_frame.pts = pts
         self._container.mux(self._stream.encode(upright_frame))
 
     def finish(self, start_seconds: float) -> None:
@@ -129,6 +173,14 @@ class _Encoder:
         if not self.has_begun:
             raise no_frame(start_seconds)
         self._container.mux(self._stream.encode())
+
+
+def _begin(container: OutputContainer, kind: str) -> None:
+    """Write the header; raise VideoError where the kind of file cannot hold these tracks after all."""
+    try:
+        container.start_encoding()
+    except av.FFmpegError:
+        raise VideoError(f"a {kind} file cannot hold its tracks as they are; use --reencode") from None
 
 
 def _sound(tracks: Sequence[Any], container: OutputContainer) -> tuple[list[Any], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vsdb.errors import VideoError
 from vsdb.video import SAME_TIME_SECONDS, check_readable
 
-STEPS_BACK_SECONDS = (0.0, 2.0, 10.0, 60.0)  # a format without an index can land after the time asked for
+STEPS_BACK_SECONDS = (0.0, 2.0, 10.0, 60.0)  # formats without an index can land after the time asked for
 
 
 def read_frame(path: Path, pts_seconds: float) -> NDArray[np.uint8]:
@@ -32,17 +32,14 @@ def read_frame(path: Path, pts_seconds: float) -> NDArray[np.uint8]:
     Raises:
         VideoError: the file is missing or unreadable, or has no frame at that time.
     """
-    with open_video(path) as container:
-        video = container.streams.video[0]
-        video.thread_type = "AUTO"
-        for packet in packets_from(container, [video], pts_seconds):
-            for frame in packet.decode():
-                seconds = seconds_of(frame, video)
-                if seconds is None or seconds < pts_seconds - SAME_TIME_SECONDS:
-                    continue
-                if seconds > pts_seconds + SAME_TIME_SECONDS:
-                    raise no_frame(pts_seconds)
-                return upright(frame)
+    for back in (*STEPS_BACK_SECONDS, None):  # right after a seek some formats count a little wrong
+        with open_video(path) as container:
+            video = container.streams.video[0]
+            video.thread_type = "AUTO"
+            packets = container.demux(video) if back is None else packets_from(container, [video], pts_seconds - back)
+            image = _find(packets, video, pts_seconds)
+            if image is not None:
+                return image
     raise no_frame(pts_seconds)
 
 
@@ -97,12 +94,23 @@ def upright(frame: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90)))
 
 
+def _find(packets: Iterator[Any], video: Any, pts_seconds: float) -> NDArray[np.uint8] | None:
+    """The picture of that time among those in the packets."""
+    for packet in packets:
+        for frame in packet.decode():
+            seconds = seconds_of(frame, video)
+            if seconds is not None and seconds >= pts_seconds - SAME_TIME_SECONDS:
+                return upright(frame) if seconds <= pts_seconds + SAME_TIME_SECONDS else None
+    return None
+
+
 def _packets_after(container: InputContainer, streams: Sequence[Any], seconds: float) -> Iterator[Any]:
     video = streams[0]
-    container.seek((video.start_time or 0) + int(seconds / video.time_base), stream=video)
+    with suppress(av.FFmpegError):  # a file that cannot seek is read from where it is
+        container.seek((video.start_time or 0) + int(seconds / video.time_base), stream=video)
     return container.demux(*streams)
 
 
 def no_frame(pts_seconds: float) -> VideoError:
-    """What to raise where a video does not have what the database says."""
-    return VideoError(f"it has no frame at {pts_seconds:g} s; it is not the file that was ingested")
+    """The error of a video that does not have what the database says."""
+    return VideoError(f"it has no frame at {pts_seconds:g} s; has it changed since it was ingested?")

@@ -58,7 +58,7 @@ def draw_box(picture: Picture, box: tuple[int, int, int, int]) -> Image.Image:
     image = picture.image.copy()
     across, down = (have / full for have, full in zip(image.size, picture.frame_size, strict=True))
     x, y, width, height = box
-    line = max(2, image.height // 180)
+    line = max(3, image.height // 180)
     right, bottom = min(image.width, round((x + width) * across)) - 1, min(image.height, round((y + height) * down)) - 1
     left, top = min(round(x * across), right), min(round(y * down), bottom)
     draw = ImageDraw.Draw(image)

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
+from PIL import Image
 
+import vsdb
 from tests.conftest import clean_environment
 from vsdb.demo import CLIP, NEXT
 from vsdb.schema import Connection
@@ -69,6 +72,13 @@ def test_readme_and_demo(demo: str, run_vsdb: Run, connection: Connection, dsn: 
 
     second = run_vsdb("demo")
     assert (second.returncode, second.stdout) == (0, demo)
+
+
+def test_the_picture_is_what_the_program_draws(street_index: vsdb.Index) -> None:
+    drawn = street_index.search("a red car", max_moments=3).contact_sheet()
+    with Image.open(ROOT / "docs" / "images" / "contact_sheet.jpg") as shown:
+        assert shown.size == drawn.size
+        assert np.abs(np.asarray(shown, int) - np.asarray(drawn, int)).mean() < 3
 
 
 def test_readme_s_python_runs(run_vsdb: Run, street: Path, dsn: str, tmp_path: Path) -> None:

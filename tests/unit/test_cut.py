@@ -14,29 +14,6 @@ from vsdb.cut import clip_suffix, cut_clip, encode_clip
 from vsdb.errors import VideoError
 from vsdb.frames import upright
 
-KEY_FRAMES = {"g": "50", "keyint_min": "50"}  # every 2 s
-NO_OTHERS = {"libx264": {"sc_threshold": "0"}, "mpeg4": {"sc_threshold": "1000000000"}}
-
-
-def make_video(path: Path, *, codec: str = "libx264", sound: str | None = None, seconds: int = 12) -> Path:
-    """25 frames a second, frame i of grey ``frame_grey(i)``, a key frame every 2 s, and a tone."""
-    with av.open(str(path), "w") as container:
-        video: Any = container.add_stream(codec, rate=25, options=KEY_FRAMES | NO_OTHERS.get(codec, {}))
-        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
-        audio: Any = container.add_stream(sound, rate=48_000) if sound else None
-        for index in range(seconds * 25):
-            image = np.full((120, 160, 3), clips.frame_grey(index), np.uint8)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(video.encode())
-        for index in range(seconds * 48 if audio else 0):
-            tone = np.sin(np.arange(1000) / 20).astype(np.float32)[None]
-            frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 48_000, index * 1000
-            container.mux(audio.encode(frame))
-        if audio:
-            container.mux(audio.encode())
-    return path
-
 
 def cut(source: Path, start: float, end: float, *, reencode: bool = False) -> tuple[Path, list[str]]:
     target = source.with_name("clip" + clip_suffix(source, reencode=reencode))
@@ -77,7 +54,7 @@ def assert_frames_of_the_source(path: Path, first: int, seconds: float, *, slack
 def test_a_clip_begins_at_the_key_frame_before_and_keeps_its_sound(
     tmp_path: Path, name: str, codec: str, sound: str | None
 ) -> None:
-    clip, left_out = cut(make_video(tmp_path / name, codec=codec, sound=sound), 5.0, 7.0)
+    clip, left_out = cut(clips.write_with_sound(tmp_path / name, codec=codec, sound=sound), 5.0, 7.0)
     assert left_out == []
     assert_frames_of_the_source(clip, 100, 3.0, slack=4)  # from the key frame at 4 s
     with av.open(str(clip)) as container:
@@ -90,7 +67,7 @@ def test_a_clip_begins_at_the_key_frame_before_and_keeps_its_sound(
 
 
 def test_encoding_again_cuts_exactly(tmp_path: Path) -> None:
-    clip, left_out = cut(make_video(tmp_path / "a.mp4", sound="aac"), 5.04, 7.0, reencode=True)
+    clip, left_out = cut(clips.write_with_sound(tmp_path / "a.mp4", sound="aac"), 5.04, 7.0, reencode=True)
     assert left_out == []
     assert_frames_of_the_source(clip, 126, 1.96, slack=0)
     with av.open(str(clip)) as container:
@@ -100,7 +77,7 @@ def test_encoding_again_cuts_exactly(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_video_is_the_end_of_the_clip(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "a.mp4")
+    source = clips.write_with_sound(tmp_path / "a.mp4")
     assert_frames_of_the_source(cut(source, 10.0, 99.0)[0], 250, 2.0, slack=0)
     assert_frames_of_the_source(cut(source, 11.0, 99.0, reencode=True)[0], 275, 1.0, slack=0)
 
@@ -136,14 +113,14 @@ def test_odd_sizes_and_variable_rates_can_be_encoded(tmp_path: Path) -> None:
 
 
 def test_sound_that_the_file_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "a.mkv", sound="wavpack", seconds=3)
+    source = clips.write_with_sound(tmp_path / "a.mkv", sound="wavpack", seconds=3)
     clip, left_out = cut(source, 1.0, 2.0, reencode=True)
     assert left_out == ["its wavpack sound, which a mp4 file cannot hold"]
     assert len(frames(clip)) == 25
 
 
 def test_what_cannot_be_cut_is_said(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "a.mp4", seconds=2)
+    source = clips.write_with_sound(tmp_path / "a.mp4", seconds=2)
     with pytest.raises(VideoError, match="has no frame at 50 s"):
         cut(source, 50.0, 51.0, reencode=True)
     (tmp_path / "text.mp4").write_text("hello\n" * 100)
@@ -152,9 +129,10 @@ def test_what_cannot_be_cut_is_said(tmp_path: Path) -> None:
             cut(tmp_path / name, 0.0, 1.0)
 
 
+@pytest.mark.parametrize("buffering", [0, 4096])
 @pytest.mark.parametrize("make", [cut_clip, encode_clip])
-def test_a_full_disk_is_an_error_of_writing(tmp_path: Path, make: Any) -> None:
-    source = make_video(tmp_path / "a.mp4")
-    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+def test_a_full_disk_is_an_error_of_writing(tmp_path: Path, make: Any, buffering: int) -> None:
+    source = clips.write_with_sound(tmp_path / "a.mp4")
+    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "wb", buffering=buffering) as full:  # noqa: PTH123
         make(source, full, start_seconds=0.0, end_seconds=10.0, comment="")
     assert not isinstance(caught.value, VideoError)

@@ -47,6 +47,11 @@ def test_containers(tmp_path: Path, name: str, codec: str, options: dict[str, st
     assert_the_frames_that_ingest_sees(path, 0.9)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mpg", "mpeg2video"), ("a.vob", "mpeg2video"), ("a.flv", "flv")])
+def test_formats_that_count_a_little_wrong_after_a_seek(tmp_path: Path, name: str, codec: str) -> None:
+    assert_the_frames_that_ingest_sees(clips.write_with_sound(tmp_path / name, codec=codec), 0.7)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_a_late_start(tmp_path: Path, suffix: str) -> None:
     path = clips.write_video(tmp_path / f"a.{suffix}", range(5000, 17_000, 40))
