@@ -14,7 +14,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
-from vsdb.video import SAME_TIME_SECONDS, Frame, check_readable, go_on, next_due
+from vsdb.pipeline import go_on
+from vsdb.video import SAME_TIME_SECONDS, Frame, check_readable, next_due
 
 LONGEST_SLACK_SECONDS = 1.0
 

@@ -12,6 +12,10 @@ Item = TypeVar("Item")
 STOP_SECONDS = 10  # for a stage to notice; each looks between two frames, blocks of a file, or layers of a network
 
 
+def go_on() -> None:
+    """Raise nothing: what is under way is wanted."""
+
+
 class StoppedError(Exception):
     """The work is not wanted any more; no failure, only the way out of a stage."""
 
@@ -29,14 +33,23 @@ class Budget:
         self._is_closed = False
         self._changed = threading.Condition()
 
-    def take(self, amount: float) -> None:
+    def take(self, amount: float, *, check: Callable[[], None] = go_on) -> None:
         """Take so much, when it is there; what is more than the whole capacity is had alone.
+
+        Args:
+            amount: how much; nothing is always there.
+            check: is called at first and at each :meth:`wake`; what it raises ends the waiting.
 
         Raises:
             StoppedError: the budget was closed, also while waiting.
         """
+
+        def is_over() -> bool:
+            check()
+            return self._is_closed or self._fits(amount)
+
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._fits(amount))
+            self._changed.wait_for(is_over)
             if self._is_closed:
                 raise StoppedError
             self._taken += amount
@@ -47,6 +60,11 @@ class Budget:
             self._taken -= amount
             self._changed.notify_all()
 
+    def wake(self) -> None:
+        """Let those who wait check whether they still want it."""
+        with self._changed:
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Send away whoever waits or comes."""
         with self._changed:
@@ -54,7 +72,7 @@ class Budget:
             self._changed.notify_all()
 
     def _fits(self, amount: float) -> bool:
-        return self._taken == 0 or self._taken + amount <= self._capacity
+        return amount == 0 or self._taken == 0 or self._taken + amount <= self._capacity
 
 
 class Channel(Generic[Item]):
@@ -69,14 +87,18 @@ class Channel(Generic[Item]):
         self._items: SimpleQueue[tuple[Item, float] | None] = SimpleQueue()
         self._is_closed = False
 
-    def put(self, item: Item, *, weight: float = 1) -> None:
-        """Append an item as soon as there is room.
+    def put(self, item: Item, *, weight: float = 1, check: Callable[[], None] = go_on) -> None:
+        """Append an item as soon as there is room; ``check`` is that of :meth:`Budget.take`.
 
         Raises:
             StoppedError: the channel was closed.
         """
-        self._budget.take(weight)
+        self._budget.take(weight, check=check)
         self._items.put((item, weight))
+
+    def wake(self) -> None:
+        """Let those who wait to write check whether they still want to."""
+        self._budget.wake()
 
     def is_empty(self) -> bool:
         """Whether nothing waits at this moment."""

@@ -68,6 +68,7 @@ class Stages:
         """Drop what is left of a video, whether it is stored by now or not wanted."""
         job.cancel()
         self._jobs.remove(job)
+        self._frames.wake()  # its decoder may wait for room that nobody makes before there is an encoder
 
     def decode(self, job: Job) -> None:
         """Begin to decode a video, after those that were given before; again is no harm."""
@@ -128,7 +129,7 @@ class Stages:
                 self._decode_one(job, reader)
             if not job.opened.done():
                 job.opened.set_exception(job.error or StoppedError())
-            self._frames.put((job, None))
+            self._frames.put((job, None), weight=0)
 
     def _open(self, path: Path, num_threads: int) -> VideoReader | KeyframeReader:
         reader = KeyframeReader if self._sampling.keyframes else VideoReader
@@ -144,7 +145,7 @@ class Stages:
         job.opened.set_result(opened)
         for frame in chain([first], frames):
             job.budget.take(len(opened.boxes))
-            self._frames.put((job, frame), weight=frame.image.nbytes)
+            self._frames.put((job, frame), weight=frame.image.nbytes, check=job.check)
         job.duration_seconds = reader.duration_seconds
 
     def _prepare(self, encoder: Encoder) -> None:

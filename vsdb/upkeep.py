@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ MAX_BUILD_BYTES = 4 << 30
 RUNS_SAMPLED = 40_000  # to learn the main directions of the embeddings from
 LEAST_VARIANCE = 1e-6  # all variances add up to 1 at most; a direction without any cannot be stretched
 CHANGE_WORTH_MEASURING = 0.1  # of the patches stored
+PATCHES_WORTH_STATISTICS = 100_000
+PROGRESS_SECONDS = 1.0
 
 
 def store_neutral_prompts(connection: Connection, encoder: Encoder) -> None:
@@ -45,12 +48,41 @@ def after_ingest(connection: Connection, *, on_step: Callable[[str], None], on_w
     try:
         if connection.execute("select vsdb.needs_index(%s)", [MIN_PATCHES]).fetchone() == (True,):
             on_step("building the index")
-            build_index(connection, min_patches=MIN_PATCHES)
-        _refresh_background(connection, on_step)
+            _tell_progress(connection, lambda: build_index(connection, min_patches=MIN_PATCHES), on_step)
+        _refresh(connection, on_step)
     except errors.InsufficientPrivilege:
         return
     except psycopg.Error as error:
         on_warning(f"the videos are stored, but the upkeep of the database failed: {database_message(error)}")
+
+
+def _tell_progress(connection: Connection, build: Callable[[], object], on_step: Callable[[str], None]) -> None:
+    """Build an index in another thread, and tell from this one how far the server is."""
+    info = connection.info
+    with (
+        psycopg.connect(info.dsn, password=info.password or None, autocommit=True) as watcher,
+        ThreadPoolExecutor(1, thread_name_prefix="vsdb-index") as pool,
+    ):
+        building = pool.submit(build)
+        try:
+            while not wait([building], timeout=PROGRESS_SECONDS).done:
+                if step := _index_progress(watcher):
+                    on_step(step)
+        except KeyboardInterrupt:
+            connection.cancel_safe()
+            raise
+        building.result()
+
+
+def _index_progress(watcher: Connection) -> str | None:
+    row = watcher.execute(
+        """select phase, case when tuples_total > 0 then 100 * tuples_done / tuples_total
+                              when blocks_total > 0 then 100 * blocks_done / blocks_total end
+           from pg_stat_progress_create_index where relid = to_regclass('vsdb.patch_runs')"""
+    ).fetchone()
+    if row is None:
+        return None
+    return f"building the index: {row[0].removeprefix('building index: ')}" + (f", {row[1]} %" if row[1] else "")
 
 
 def build_index(connection: Connection, *, min_patches: int) -> bool:
@@ -86,7 +118,8 @@ def _store_turning(connection: Connection) -> None:
     )
 
 
-def _refresh_background(connection: Connection, on_step: Callable[[str], None]) -> None:
+def _refresh(connection: Connection, on_step: Callable[[str], None]) -> None:
+    """Measure unrelated prompts, and after a large load the tables' statistics, where enough has changed."""
     row = connection.execute(
         """select coalesce((select sum(num_patches) from vsdb.videos), 0)::bigint,
                   coalesce((select num_patches from vsdb.background), 0)"""
@@ -94,5 +127,8 @@ def _refresh_background(connection: Connection, on_step: Callable[[str], None]) 
     now, measured = row or (0, 0)
     if abs(now - measured) <= CHANGE_WORTH_MEASURING * measured:
         return
+    if now >= PATCHES_WORTH_STATISTICS:  # the server would do so by itself, but a minute later
+        on_step("refreshing statistics")
+        connection.execute("analyze vsdb.videos, vsdb.patches, vsdb.patch_runs")
     on_step("measuring unrelated prompts")
     connection.execute("select vsdb.refresh_background()")

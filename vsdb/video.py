@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
+from vsdb.pipeline import go_on
 
 # Decoder messages would land between progress bar and results; what matters of them is in VideoError.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -31,10 +32,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
-
-
-def go_on() -> None:
-    """Raise nothing: what is under way is wanted."""
 
 
 def next_due(pts_seconds: float, every_seconds: float) -> float:

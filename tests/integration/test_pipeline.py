@@ -218,17 +218,44 @@ def test_a_database_that_is_gone_in_the_middle_fails_that_video(
 
         def advanced(self, pts_seconds: float, num_patches: int) -> None:
             if self.num_videos == 2 and pts_seconds > 1 and num_patches < 50:
-                with psycopg.connect(dsn, autocommit=True) as other:
-                    other.execute(
-                        """select pg_terminate_backend(pid) from pg_stat_activity
-                           where datname = current_database() and application_name <> 'keep'
-                             and pid <> pg_backend_pid()"""
-                    )
+                terminate_others(dsn)
 
     connection.execute("set application_name = 'keep'")
     results = index.ingest(paths, reporter=Cut())
     assert [result.status for result in results] == ["ingested", "failed", "ingested", "ingested"]
     assert sorted(stored(connection)) == ["000", "002", "003"]
+
+
+def test_a_database_that_is_gone_before_the_model_is_loaded_lets_the_next_video_go_on(
+    index: vsdb.Index, tmp_path: Path, dsn: str, connection: Connection
+) -> None:
+    """The first video's decoder has filled the memory meant for frames, and nobody takes them."""
+    images = [np.zeros((3000, 4000, 3), np.uint8)] * 8
+    huge = clips.write_video(tmp_path / "0.mkv", range(0, 8000, 1000), size=(4000, 3000), images=images)
+    (small,) = make_clips(tmp_path, 1)
+
+    class Cut(SilentReporter):
+        times = 0
+
+        def preparing(self, step: str) -> None:
+            if step.startswith("loading"):
+                self.times += 1
+                time.sleep(3)  # for the decoder
+                if self.times == 1:
+                    terminate_others(dsn)
+
+    connection.execute("set application_name = 'keep'")
+    results = index.ingest([huge, small], reporter=Cut(), sampling=Sampling(patch_size=40))
+    assert [result.status for result in results] == ["failed", "ingested"]
+    assert (results[0].reason or "").startswith("database: ")
+
+
+def terminate_others(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute(
+            """select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and application_name <> 'keep' and pid <> pg_backend_pid()"""
+        )
 
 
 def test_a_copy_that_fails_fails_that_video(index: vsdb.Index, tmp_path: Path, connection: Connection) -> None:

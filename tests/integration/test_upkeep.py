@@ -1,0 +1,59 @@
+"""What is done for a database after an ingest: the index, with its progress, and fresh statistics."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from tests.integration import search_data
+from vsdb import upkeep
+from vsdb.schema import Connection
+
+
+@pytest.fixture
+def filled(connection: Connection) -> Connection:
+    """A database with 1,600 patches, no index, and statistics from when it had 3,200."""
+    search_data.add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
+    connection.execute("drop index vsdb.patch_runs_embedding_ivf")
+    connection.execute("delete from vsdb.neutral_prompts")  # there is no text tower to embed them
+    connection.execute("delete from vsdb.videos where video_id in (select video_id from vsdb.videos limit 4)")
+    return connection
+
+
+def test_the_index_is_built_and_statistics_are_fresh(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "MIN_PATCHES", 1000)
+    monkeypatch.setattr(upkeep, "PATCHES_WORTH_STATISTICS", 1000)
+    monkeypatch.setattr(upkeep, "PROGRESS_SECONDS", 0.01)
+    steps: list[tuple[str, str]] = []
+    warnings: list[str] = []
+    upkeep.after_ingest(
+        filled,
+        on_step=lambda step: steps.append((step, threading.current_thread().name)),
+        on_warning=warnings.append,
+    )
+    assert warnings == []
+    assert {thread for _, thread in steps} == {threading.current_thread().name}
+    assert "building the index" in [step for step, _ in steps]
+    assert filled.execute("select vsdb.has_index()").fetchone() == (True,)
+    assert filled.execute("select reltuples from pg_class where oid = 'vsdb.patches'::regclass").fetchone() == (1600,)
+
+
+def test_progress_says_phase_and_share(filled: Connection, dsn: str) -> None:
+    """Seen from a second connection while the build waits for the table."""
+    assert upkeep._index_progress(filled) is None
+    with psycopg.connect(dsn) as holder, psycopg.connect(dsn, autocommit=True) as builder:
+        holder.execute("insert into vsdb.patch_runs select * from vsdb.patch_runs limit 0")
+        building = threading.Thread(
+            target=builder.execute,
+            args=["create index concurrently on vsdb.patch_runs (start_seconds)"],
+        )
+        building.start()
+        seen = None
+        while building.is_alive() and seen is None:
+            seen = upkeep._index_progress(filled)
+        holder.rollback()
+        building.join(30)
+    assert seen is not None
+    assert seen.startswith("building the index: ")

@@ -1,0 +1,34 @@
+"""Folding batch norms changes nothing but the number of layers."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from vsdb.encoder import fold_batch_norms
+from vsdb.models import load_model
+
+
+def norms_in(module: torch.nn.Module) -> int:
+    return sum(isinstance(each, torch.nn.BatchNorm2d) for each in module.modules())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_folded_outputs_are_the_same() -> None:
+    plain = load_model("tiny").module.visual
+    folded = copy.deepcopy(plain)
+    fold_batch_norms(folded)
+    assert (norms_in(plain) > 20, norms_in(folded)) == (True, 0)
+    side = plain.image_size[0] if isinstance(plain.image_size, tuple) else plain.image_size
+    pictures = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        cosines = torch.nn.functional.cosine_similarity(plain(pictures), folded(pictures))
+    assert cosines.min() > 0.999999
+
+
+def test_other_networks_are_left_alone() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4)).eval()
+    fold_batch_norms(network)
+    assert norms_in(network) == 1
