@@ -94,8 +94,8 @@ class Difficulty:
     easy: bool = False
     kinds: dict[str, float] = field(
         default_factory=lambda: {
-            "thing": 0.40, "clipart": 0.05, "coloured": 0.13, "shape": 0.04, "sign": 0.28, "pair": 0.065,
-            "empty": 0.035,
+            "thing": 0.39, "clipart": 0.05, "coloured": 0.13, "shape": 0.03, "sign": 0.28, "pair": 0.06,
+            "empty": 0.06,
         }
     )  # fmt: skip
 

@@ -141,6 +141,8 @@ class TinyClip(nn.Module):
         nn.init.normal_(self.concepts.weight, std=0.04)
         self.colours = nn.Linear(config["embed_dim"], 11)
         self.letters = nn.Linear(config["embed_dim"], 270)
+        self.pair_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.pair_bias = nn.Parameter(torch.tensor(-10.0))
 
     def encode_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
         """Embed normalised float pictures of any size; return shape (N, 640), not of length 1."""

@@ -25,9 +25,11 @@ from torch.nn import functional
 
 from training.drawers import Drawers, Tensors
 from training.pictures import PREPARED, Prepared
+from training.start import start_from
 from training.tower import TinyClip
 
 SAVE_SECONDS = 120
+LONGEST_STEP_SECONDS = 60  # a run that was stopped and continued has not used that time
 LOG_STEPS = 50
 
 
@@ -60,12 +62,26 @@ def losses_of(model: TinyClip, batch: Tensors, smoothing: float) -> Tensors:
 
     losses = {
         "contrast": both_ways / 2,
+        "pairs": loss_of_pairs(model, images @ captions.T, batch["also_true"]),
         "concept": labelled(20 * images @ concepts.T, batch["concepts"]),
         "caption_concept": labelled(20 * captions[:count] @ concepts.T, batch["named"]),
         "colour": labelled(model.colours(pictures), batch["colours"]),
         "letters": labelled(model.letters(pictures).view(-1, 27), batch["letters"].flatten()),
     }
     return losses | {"accuracy": (logits[:, :count].argmax(dim=1) == own).float().mean()}
+
+
+def loss_of_pairs(model: TinyClip, cosines: torch.Tensor, also_true: torch.Tensor) -> torch.Tensor:
+    """Ask of every picture and caption by itself whether they belong together.
+
+    The contrast only orders the captions of one picture; this one makes scores comparable between prompts, which
+    is what tells a thing that is there from one that is not. Source: Zhai et al., "Sigmoid Loss for Language Image
+    Pre-Training", 2023.
+    """
+    logits = model.pair_scale.exp() * cosines.float() + model.pair_bias
+    truth = torch.eye(*cosines.shape, device=cosines.device)
+    each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    return each.masked_fill(also_true, 0.0).sum(dim=1).mean()
 
 
 def make_optimizer(model: TinyClip, config: dict[str, Any]) -> torch.optim.AdamW:
@@ -89,7 +105,11 @@ class Training:
         self.arguments, self.config = arguments, config
         self.device = torch.device(arguments.device)
         torch.manual_seed(config["seed"])
-        self.model = TinyClip(Prepared(PREPARED)).to(self.device)
+        prepared = Prepared(PREPARED)
+        self.model = TinyClip(prepared)
+        if arguments.start:
+            start_from(self.model, arguments.start, prepared)
+        self.model.to(self.device)
         self.model.clip.visual.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, config)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -187,7 +207,7 @@ def run(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             drawers.phase = training.phase
             recent.append(training.train_step(drawers.take()))
             now = time.monotonic()
-            training.seconds, last = training.seconds + now - last, now
+            training.seconds, last = training.seconds + min(now - last, LONGEST_STEP_SECONDS), now
             if training.step % LOG_STEPS == 0:
                 report(training, recent, log)
             if now - saved > SAVE_SECONDS:
@@ -216,6 +236,7 @@ def main() -> None:
     length.add_argument("--minutes", type=float, default=0.0)
     length.add_argument("--steps", type=int, default=0)
     parser.add_argument("--run", type=Path, default=Path("training/runs/one"))
+    parser.add_argument("--start", type=Path, help="packed weights to begin at, instead of at random ones")
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.json"))
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
