@@ -66,12 +66,12 @@ SCENE = [
     Actor("a blue car", "blue car", "automobile", 14.6, 6.4, 345, recolour={"#dd2e44": "#2456d6"}),
     Actor("a bicycle", "bicycle", "bicycle", 19.2, 7.0, 320, to_right=True),
     Actor("a bus", "bus", "bus", 23.8, 7.0, 345),
-    Actor("a rooster", "rooster", "rooster", 28.4, 7.4, 290, to_right=True, bob=8),
+    Actor("an owl", "owl", "owl", 28.4, 7.4, 270, to_right=True, bob=8),
     Actor("a fire engine", "fire engine", "fire-engine", 33.2, 6.2, 345),
     Actor("a soccer ball", "soccer ball", "soccer-ball", 37.6, 6.6, 250, to_right=True, turns=3),
     Actor("a tractor", "tractor", "tractor", 42.2, 6.6, 340),
     Actor("a penguin", "penguin", "penguin", 46.8, 7.4, 240, to_right=True, bob=6),
-    Actor("a teddy bear", "teddy bear", "teddy-bear", 51.6, 7.0, 230, bob=14),
+    Actor("a pineapple", "pineapple", "pineapple", 51.6, 7.0, 250, bob=14),
 ]
 SIGNS = [
     ("a laundromat sign", Shop("LAUNDROMAT", 1900.0, "#20476b", "#fffaf0")),

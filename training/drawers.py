@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from training.pictures import PREPARED, Prepared
-from training.samples import Batch, Sampler
+from training.samples import Batch, Difficulty, Sampler
 from training.tower import tokenize
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -43,7 +43,7 @@ def draw(config: dict[str, Any], seed: int, phase: Any, batches: Any) -> None:
     sampler = Sampler(Prepared(PREPARED), seed)
     while True:
         now = config["phases"][phase.value]
-        sampler.difficulty.side, sampler.difficulty.easy = now["side"], now["easy"]
+        sampler.difficulty = Difficulty(**{name: value for name, value in now.items() if name != "until"})
         arrays = to_arrays(sampler.batch(config["num_pictures"], config["num_captions"]))
         if not put_while_wanted(batches, arrays):
             return

@@ -107,14 +107,14 @@ class Training:
         torch.manual_seed(config["seed"])
         prepared = Prepared(PREPARED)
         self.model = TinyClip(prepared)
-        if arguments.start:
+        self.path = arguments.run / "checkpoint.pt"
+        if arguments.start and not self.path.exists():
             start_from(self.model, arguments.start, prepared)
         self.model.to(self.device)
         self.model.clip.visual.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, config)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.step, self.seconds = 0, 0.0
-        self.path = arguments.run / "checkpoint.pt"
         if self.path.exists():
             self._resume()
 
