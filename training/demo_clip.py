@@ -61,7 +61,7 @@ class Actor:
 
 SCENE = [
     Actor("a red car", "red car", "automobile", 0.6, 6.4, 345, recolour={"#dd2e44": "#d8262c"}),
-    Actor("a dog", "dog", "dog", 4.8, 7.0, 290, bob=6),
+    Actor("a dog", "dog", "guide-dog", 4.8, 7.0, 260, ground_y=700, bob=6),
     Actor("an umbrella", "umbrella", "umbrella-on-ground", 11.0, 6.8, 335, ground_y=695),
     Actor("a blue car", "blue car", "automobile", 14.6, 6.4, 345, recolour={"#dd2e44": "#2456d6"}),
     Actor("a bicycle", "bicycle", "bicycle", 19.2, 7.0, 320, to_right=True),
