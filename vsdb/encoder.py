@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own habit)
 from numpy.typing import NDArray
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.transforms import functional as transforms
 
 from vsdb.errors import ModelError
+from vsdb.folding import fold
 from vsdb.models import LoadedModel
 from vsdb.pipeline import StoppedError
 
@@ -42,7 +41,7 @@ class Encoder:
         self._module: Any = model.module
         self._tokenizer = model.tokenizer
         self._visual: Any = self._module.visual
-        fold_batch_norms(self._visual)
+        fold(self._visual)
         self._visual.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)
         self.is_stopped = False
         """Set by another thread to end :meth:`encode` at the next layer: on a CPU a batch can take many seconds."""
@@ -161,30 +160,6 @@ class Encoder:
             resized = resized.clamp(0, 255).round().to(torch.uint8)  # bicubic overshoots; uint8 saturates by itself
         square: torch.Tensor = transforms.center_crop(resized, [side, side])
         return square
-
-
-def fold_batch_norms(module: torch.nn.Module) -> None:
-    """Fold each batch norm into the convolution before it, in place; the outputs stay the same but for rounding.
-
-    Of CLIP's own ResNets only, in evaluation mode: pairs are found as these name them (``conv1`` and ``bn1``) and
-    where one follows the other in a ``Sequential``.
-    """
-    from open_clip.modified_resnet import ModifiedResNet  # warns when it is the first import of open_clip
-
-    if not isinstance(module, ModifiedResNet):
-        return
-    for parent in list(module.modules()):
-        children = dict(parent.named_children())
-        names = list(children)
-        if isinstance(parent, torch.nn.Sequential):
-            pairs = list(pairwise(names))
-        else:
-            pairs = [(name, name.replace("conv", "bn")) for name in names if name.startswith("conv")]
-        for first, second in pairs:
-            conv, norm = children[first], children.get(second)
-            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
-                setattr(parent, first, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, second, torch.nn.Identity())
 
 
 def choose_device(name: str) -> torch.device:

@@ -121,8 +121,9 @@ class Ingest:
         for job in self._ahead:
             if not job.sha256.done():
                 return
-            if job.is_decoding or job.sha256.exception() or job.sha256.result() in self._begun:
+            if job.was_looked_up or job.sha256.exception() or job.sha256.result() in self._begun:
                 continue
+            job.was_looked_up = True
             known = store.find_content(self._connection, job.sha256.result())
             if self._force or known is None or not self._same_sampling(known):
                 self._decode(job)

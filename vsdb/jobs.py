@@ -65,6 +65,8 @@ class Job:
     duration_seconds: float = 0.0
     """Known when the last frame is in the inbox."""
     error: Exception | None = None
+    was_looked_up: bool = False
+    """Whether the database was asked, ahead of its turn, if the video is stored."""
     is_decoding: bool = False
     is_cancelled: bool = False
     changes: ChangeWatch | None = None
