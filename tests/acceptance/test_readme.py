@@ -15,6 +15,7 @@ from PIL import Image
 
 import vsdb
 from tests.conftest import clean_environment
+from tests.printed import assert_same_output
 from vsdb.demo import CLIP, NEXT
 from vsdb.schema import Connection
 
@@ -28,19 +29,6 @@ def checked_block(name: str) -> str:
     match = re.search(rf"<!-- checked: {name} -->\n```text\n(.*?)```", README, re.DOTALL)
     assert match, f"README has no checked block {name}"
     return match.group(1)
-
-
-def assert_same_output(shown: str, printed: str) -> None:
-    """Word by word; numbers may differ by 0.5, which is what another processor's arithmetic can do to a score."""
-    assert shown.strip()
-    shown_lines, printed_lines = shown.strip().splitlines(), printed.strip().splitlines()
-    assert len(shown_lines) == len(printed_lines), printed
-    for shown_line, printed_line in zip(shown_lines, printed_lines, strict=True):
-        for want, got in zip(shown_line.split(), printed_line.split(), strict=True):
-            try:
-                assert float(got) == pytest.approx(float(want), abs=0.5), printed
-            except ValueError:
-                assert got == want, printed
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,11 +177,15 @@ def test_ctrl_c_ends_every_stage_at_once(
     main = threading.main_thread().ident
     assert main is not None
     timer = threading.Timer(1, interrupt, [main, sent])
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
     if stage == "hash":
         timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        index.ingest(paths, reporter=Impatient())
-        time.sleep(10)  # the interrupt is on its way
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            index.ingest(paths, reporter=Impatient())
+            time.sleep(10)  # the interrupt is on its way
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert time.monotonic() - sent[0] < 9
     assert all(counts == (104, 104, 8) for counts in stored(connection).values())
     monkeypatch.undo()
@@ -189,8 +194,6 @@ def test_ctrl_c_ends_every_stage_at_once(
 
 
 def interrupt(main: int, sent: list[float]) -> None:
-    import signal
-
     sent.append(time.monotonic())
     signal.pthread_kill(main, signal.SIGINT)
 

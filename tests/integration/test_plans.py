@@ -37,7 +37,7 @@ def plan(connection: Connection, opener: str, statement: str) -> str:
 
 def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection) -> None:
     for num_frames in (50, 400):
-        connection.execute("truncate vsdb.videos, vsdb.patches, vsdb.patch_runs restart identity")
+        connection.execute("truncate vsdb.videos, vsdb.frames, vsdb.patches, vsdb.patch_runs restart identity")
         connection.execute("drop index if exists vsdb.patch_runs_embedding_ivf")
         add_random_videos(connection, num_videos=4, num_frames=num_frames, num_patches=4)
         for name, filters in FILTERS.items():
