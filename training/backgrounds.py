@@ -39,7 +39,7 @@ class Backgrounds:
         self.numbers = np.random.default_rng(seed)
         self.kinds = [
             (self.plain, 10), (self.gradient, 12), (self.clouds, 22), (self.facets, 14), (self.bricks, 8),
-            (self.ground, 7), (self.sky, 6), (self.town, 21),
+            (self.ground, 7), (self.sky, 6), (self.town, 21), (self.cutouts, 24),
         ]  # fmt: skip
 
     def make(self) -> tuple[Array, str]:
@@ -82,6 +82,36 @@ class Backgrounds:
             cv2.fillPoly(picture, [points.astype(np.int32)], tuple(float(v) for v in fill))
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), chance.uniform(0.5, 5)), np.float32)
         return picture + noise(self.numbers, 0.4) * chance.uniform(2, 18), ""
+
+    def cutouts(self) -> tuple[Canvas, str]:
+        """Flat shapes with sharp edges, singly and in rows, over bands: the clutter of drawings."""
+        chance = self.chance
+        picture = np.zeros((SIDE, SIDE, 3), np.float32) + colour(chance)
+        tone = colour(chance)
+        for _ in range(chance.randint(0, 4)):
+            top = chance.randint(0, SIDE)
+            picture[top : top + chance.randint(4, SIDE)] = colour(chance) * 0.5 + tone * 0.5
+        for _ in range(chance.randint(1, 8)):
+            self._row_of_shapes(picture, colour(chance) * 0.6 + tone * 0.4)
+        return picture + self.numbers.normal(0, chance.uniform(0, 5), (SIDE, SIDE, 1)), ""
+
+    def _row_of_shapes(self, picture: Canvas, fill: Canvas) -> None:
+        """Paint one shape of two to six corners (two: an oval), or several of the same side by side."""
+        chance = self.chance
+        size = np.array([chance.uniform(5, 55), chance.uniform(5, 55)])
+        angles = np.sort(self.numbers.uniform(0, 2 * np.pi, chance.choice((2, 3, 4, 4, 5, 6))))
+        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * size
+        if len(angles) == 4 and chance.random() < 0.7:
+            corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * size
+        start = np.array([chance.uniform(0, SIDE), chance.uniform(0, SIDE)])
+        step = size * 2 * chance.uniform(1.1, 2) * np.array(chance.choice([(1, 0), (1, 0), (0, 1)]))
+        paint, (width, height) = tuple(map(float, fill)), size.astype(int).tolist()
+        for number in range(chance.choice((1, 1, 1, 2, 3, 6))):
+            center = (start + number * step).astype(np.int32)
+            if len(angles) == 2:
+                cv2.ellipse(picture, center.tolist(), (width, height), 0, 0, 360, paint, -1, cv2.LINE_AA)
+            else:
+                cv2.fillPoly(picture, [center + corners.astype(np.int32)], paint, cv2.LINE_AA)
 
     def bricks(self) -> tuple[Canvas, str]:
         """A brick wall."""

@@ -62,6 +62,20 @@ def jittered(picture: Array, chance: random.Random) -> Array:
     return np.asarray(cv2.LUT(picture, lookup[None]), np.uint8)
 
 
+def redrawn(picture: Array, chance: random.Random, strength: float = 0.04) -> Array:
+    """Return a square picture as another hand might draw it: parts of it moved smoothly against each other.
+
+    Args:
+        strength: how far a part moves, as a share of the picture's side: the deviation of a normal distribution.
+    """
+    side, cells = picture.shape[0], chance.choice((3, 4, 5))
+    coarse = np.array([chance.gauss(0, strength * side) for _ in range(2 * cells * cells)], np.float32)
+    moved = cv2.resize(coarse.reshape(cells, cells, 2), (side, side), interpolation=cv2.INTER_CUBIC)
+    moved[..., 0] += np.arange(side, dtype=np.float32)
+    moved[..., 1] += np.arange(side, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(picture, moved, None, cv2.INTER_LINEAR), np.uint8)
+
+
 def placed(
     picture: Array,
     side: int,

@@ -2,9 +2,10 @@
 
     python -m training.no_match [--footage FOLDER]
 
-Draws the ten scenes of `training.evaluate` (and the same things over the clips of a folder), ingests each set into
-a database of its own, and asks for everything that is in them and for things that are in none. Found: the first
-moment overlaps the thing's time in its scene. Refused: no row is left.
+Draws the ten scenes of `training.evaluate` (and the same things over the clips of a folder) and asks for everything
+that is in them and for things that are not: once in a database for each scene, and once in one database of all ten,
+where a thing competes with those of nine other scenes. Found: the first moment overlaps the thing's time in its scene.
+Refused: no row is left.
 """
 
 from __future__ import annotations
@@ -107,8 +108,18 @@ def share(values: list[bool]) -> str:
     return f"{100 * sum(values) / len(values):.1f} %"
 
 
+def ask(scenes: list[Scene]) -> tuple[list[Answer], list[float]]:
+    """Ask one database of these scenes for what they show and for what none of them shows: answers and z."""
+    prompts = sorted(
+        {prompt for scene in scenes for prompt in scene.absent_prompts}
+        - {thing.prompt for scene in scenes for thing in scene.things}
+    )
+    with database_of(scenes) as index:
+        return ask_for_present(index, scenes), [best_moment(index, prompt).z or 0.0 for prompt in prompts]
+
+
 def main() -> None:
-    """Parse the command line, measure, and print one table for each set of scenes."""
+    """Parse the command line, measure, and print two tables for each set of scenes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--footage", type=Path, help="a folder of clips")
     arguments = parser.parse_args()
@@ -116,14 +127,12 @@ def main() -> None:
     clips = sorted(arguments.footage.glob("*.mp4")) if arguments.footage else []
     for name, footage in [("drawn streets", []), ("over real footage", clips)][: 2 if clips else 1]:
         scenes = list(make_scenes(prepared, NUM_SCENES, footage))
-        with database_of(scenes) as index:
-            present = ask_for_present(index, scenes)
-            prompts = sorted(
-                {prompt for scene in scenes for prompt in scene.absent_prompts}
-                - {thing.prompt for scene in scenes for thing in scene.things}
-            )
-            absent = [best_moment(index, prompt).z or 0.0 for prompt in prompts]
-        print(f"{name}: {len(present)} present, {len(absent)} absent\n\n{table(present, absent)}\n", flush=True)
+        for how, databases in (("each in a database of its own", [[s] for s in scenes]), ("all in one", [scenes])):
+            asked = [ask(database) for database in databases]
+            present = [answer for answers, _ in asked for answer in answers]
+            absent = [z for _, some in asked for z in some]
+            print(f"{name}, {how}: {len(present)} present, {len(absent)} absent\n", flush=True)
+            print(table(present, absent), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ EMPTY_TEMPLATES = ["an empty {}", "{}", "a photo of {}", "a {} with nothing on i
 
 Claim = tuple["str | None", str]
 """A colour, or None when nothing is said about it, and a word."""
+Shown = tuple["str | None", frozenset[str]]
+"""A thing in a picture: its colour (None: unknown) and all its words."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Sample:
 
     caption: str
     claims: list[Claim]
-    shown: list[tuple[str | None, frozenset[str]]]
+    shown: list[Shown]
     picture: Array | None = None
     concept_index: int | None = None
     colour: str | None = None
@@ -88,10 +90,20 @@ class Batch:
 
 @dataclass
 class Difficulty:
-    """How hard the pictures are: `easy` ones are large, whole, and their words short."""
+    """How hard the pictures are.
+
+    Attributes:
+        side: their size in pixels.
+        easy: things are large and whole, and words short.
+        passers_by: how likely an edge cuts some other thing.
+        redrawn: how likely a thing is drawn as by another hand.
+        kinds: how often each kind of picture comes, as weights.
+    """
 
     side: int = 128
     easy: bool = False
+    passers_by: float = 0.35
+    redrawn: float = 0.6
     kinds: dict[str, float] = field(
         default_factory=lambda: {
             "thing": 0.39, "clipart": 0.05, "coloured": 0.13, "shape": 0.03, "sign": 0.28, "pair": 0.06,
@@ -131,7 +143,10 @@ class Sampler:
 
     def sample(self, kind: str, few: list[Concept], *, with_picture: bool = True) -> Sample:
         """Draw one sample of a kind that `Difficulty` names."""
-        canvas, name = self._background() if with_picture else (None, self.chance.choice(self._made)[1])
+        if with_picture:
+            canvas, name, beside = self._background()
+        else:
+            canvas, name, beside = None, self.chance.choice(self._made)[1], []
         if kind == "empty":
             sample = self._empty(canvas, name)
         elif kind == "sign":
@@ -146,12 +161,13 @@ class Sampler:
             sample = self._clipart(canvas)
         else:
             sample = self._thing(canvas)
+        sample.shown += beside
         if sample.picture is not None:
             sample.picture = compose.worn(sample.picture, self.chance, self._grain)
         return sample
 
-    def _background(self) -> tuple[Array, str]:
-        """Return a crop of a background, now and then a new one, sometimes with clutter on it."""
+    def _background(self) -> tuple[Array, str, list[Shown]]:
+        """Return a crop of a background, its name, and what is cut by its edges; now and then it is a new one."""
         chance = self.chance
         place = chance.randrange(NUM_BACKGROUNDS)
         if chance.random() < 1 / 60:
@@ -165,16 +181,27 @@ class Sampler:
         if chance.random() < 0.15:
             shape = compose.shape_picture(chance.choice(compose.SHAPES), chance.choice(COLOUR_NAMES), chance)
             canvas = self._put(canvas, shape, share=chance.uniform(0.06, 0.2), visible=0.3)
-        if chance.random() < 0.12 and not self.difficulty.easy:
-            canvas = self._put_passer_by(canvas)
-        return canvas, name
+        beside: list[Shown] = []
+        while chance.random() < self.difficulty.passers_by and len(beside) < 2:
+            canvas, shown = self._put_passer_by(canvas)
+            beside.append(shown)
+        return canvas, name, beside
 
-    def _put_passer_by(self, canvas: Array) -> Array:
-        """Lay a sliver of some other thing over an edge: in footage, patches cut things."""
-        edge, along = self.chance.choice((-0.12, 1.12)), self.chance.random()
-        center = (edge, along) if self.chance.random() < 0.5 else (along, edge)
-        picture = self._picture(self.chance.choice(self._unnamed))
-        return self._put(canvas, picture, share=self.chance.uniform(0.3, 0.5), center=center)
+    def _put_passer_by(self, canvas: Array) -> tuple[Array, Shown]:
+        """Lay a part of some other thing over an edge, 5 to 45 % of it to be seen: in footage, patches cut things."""
+        chance = self.chance
+        share, seen = chance.uniform(0.3, 1.0), chance.uniform(0.05, 0.45)
+        edge = share * (seen - 0.5)
+        edge, along = chance.choice((edge, 1 - edge)), chance.random()
+        index = chance.choice(self._unnamed) if chance.random() < 0.3 else self._any_picture(self._any_concept())
+        entry = self.prepared.entries[index]
+        words = _words_of(entry.title, entry.words)
+        if entry.concept_index is not None:
+            words |= set(self.prepared.concepts[entry.concept_index].words)
+        center = (edge, along) if chance.random() < 0.5 else (along, edge)
+        picture = compose.premultiplied(self._varied(self._picture(index)))
+        laid = compose.placed(picture, self.difficulty.side, chance, share=share, center=center)
+        return compose.lay_over(canvas, laid), (None, frozenset(words))
 
     def _put(
         self,
@@ -205,8 +232,14 @@ class Sampler:
             self._colours[index] = main_colour(self._picture(index))
         return self._colours[index]
 
-    def _jittered(self, picture: Array) -> Array:
-        return compose.jittered(picture, self.chance) if self.chance.random() < 0.35 else picture
+    def _varied(self, picture: Array) -> Array:
+        """Now and then in other tones, and as another hand might draw it: styles differ in both."""
+        if self.chance.random() < 0.35:
+            picture = compose.jittered(picture, self.chance)
+        return self._redrawn(picture)
+
+    def _redrawn(self, picture: Array) -> Array:
+        return compose.redrawn(picture, self.chance) if self.chance.random() < self.difficulty.redrawn else picture
 
     def _phrase(self, name: str) -> str:
         template = self.chance.choice(TEMPLATES)
@@ -240,7 +273,7 @@ class Sampler:
         sample = Sample(self._phrase(f"{said} {word}" if said else word), [(said, word)], shown)
         sample.concept_index, sample.colour, sample.caption_names_concept = concept.index, known, names_it
         if canvas is not None:
-            sample.picture = self._put(canvas, self._jittered(self._picture(index)))
+            sample.picture = self._put(canvas, self._varied(self._picture(index)))
         return sample
 
     def _clipart(self, canvas: Array | None) -> Sample:
@@ -249,10 +282,10 @@ class Sampler:
         entry = self.prepared.entries[index]
         use_title = self.chance.random() < 0.7 or not entry.words
         word = entry.title if use_title else self.chance.choice(entry.words)
-        shown: list[tuple[str | None, frozenset[str]]] = [(None, frozenset(_words_of(entry.title, entry.words)))]
+        shown: list[Shown] = [(None, frozenset(_words_of(entry.title, entry.words)))]
         sample = Sample(self._phrase(word), [(None, word)], shown)
         if canvas is not None:
-            sample.picture = self._put(canvas, self._jittered(self._picture(index)))
+            sample.picture = self._put(canvas, self._varied(self._picture(index)))
         return sample
 
     def _coloured(self, canvas: Array | None, concept: Concept) -> Sample:
@@ -267,7 +300,7 @@ class Sampler:
         sample.concept_index, sample.colour, sample.caption_names_concept = concept.index, colour, True
         if canvas is not None:
             picture = self._picture(self._any_picture(concept))
-            sample.picture = self._put(canvas, compose.tinted(picture, colour))
+            sample.picture = self._put(canvas, self._redrawn(compose.tinted(picture, colour)))
         return sample
 
     def _any_colour(self) -> str:
@@ -289,7 +322,7 @@ class Sampler:
         if easy and len(word) > 7:
             word = chance.choice(self._short_words)
         second = chance.choice(words["training"]) if not easy and chance.random() < 0.1 else None
-        shown: list[tuple[str | None, frozenset[str]]] = [(None, frozenset([word, second or word]))]
+        shown: list[Shown] = [(None, frozenset([word, second or word]))]
         sample = Sample(chance.choice(SIGN_TEMPLATES).format(word), [(None, word)], shown, word=word)
         if canvas is not None:
             below = self._letters(second.upper(), 18) if second else None
@@ -316,9 +349,7 @@ class Sampler:
         """Two things side by side; the caption names both or one."""
         first, second = self._any_concept(), self._any_concept()
         names = [self.chance.choice(concept.names) for concept in (first, second)]
-        shown: list[tuple[str | None, frozenset[str]]] = [
-            (None, frozenset(concept.words)) for concept in (first, second)
-        ]
+        shown: list[Shown] = [(None, frozenset(concept.words)) for concept in (first, second)]
         if self.chance.random() < 0.5:
             caption = self.chance.choice(PAIR_TEMPLATES).format(*map(with_article, names))
             sample = Sample(caption, [(None, name) for name in names], shown)
@@ -328,7 +359,7 @@ class Sampler:
             x = self.chance.uniform(0.22, 0.32)
             for concept, place in ((first, x), (second, 1 - x)):
                 center = (place, self.chance.uniform(0.3, 0.7))
-                picture = self._picture(self._any_picture(concept))
+                picture = self._varied(self._picture(self._any_picture(concept)))
                 canvas = self._put(canvas, picture, share=self.chance.uniform(0.35, 0.52), center=center)
             sample.picture = canvas
         return sample

@@ -31,6 +31,7 @@ from training.tower import TinyClip
 SAVE_SECONDS = 120
 LONGEST_STEP_SECONDS = 60  # a run that was stopped and continued has not used that time
 LOG_STEPS = 50
+RANKS_SCALE = 30.0
 
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:
@@ -63,6 +64,7 @@ def losses_of(model: TinyClip, batch: Tensors, smoothing: float) -> Tensors:
     losses = {
         "contrast": both_ways / 2,
         "pairs": loss_of_pairs(model, images @ captions.T, batch["also_true"]),
+        "ranks": loss_of_ranks(images @ captions.T, batch["also_true"]),
         "concept": labelled(20 * images @ concepts.T, batch["concepts"]),
         "caption_concept": labelled(20 * captions[:count] @ concepts.T, batch["named"]),
         "colour": labelled(model.colours(pictures), batch["colours"]),
@@ -82,6 +84,18 @@ def loss_of_pairs(model: TinyClip, cosines: torch.Tensor, also_true: torch.Tenso
     truth = torch.eye(*cosines.shape, device=cosines.device)
     each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     return each.masked_fill(also_true, 0.0).sum(dim=1).mean()
+
+
+def loss_of_ranks(cosines: torch.Tensor, also_true: torch.Tensor) -> torch.Tensor:
+    """Ask of every picture and its caption that they fit better than any wrong pair of the whole batch.
+
+    The best of many patches decides whether a thing is found, so it is the few best wrong pairs that count, those of
+    other prompts too: the contrast against all pairs at once weighs them most.
+    """
+    logits = RANKS_SCALE * cosines.float()
+    own = logits.diagonal()
+    wrong = logits.masked_fill(also_true | torch.eye(*logits.shape, dtype=torch.bool, device=logits.device), -math.inf)
+    return functional.softplus(wrong.flatten().logsumexp(dim=0) - own).mean()
 
 
 def make_optimizer(model: TinyClip, config: dict[str, Any]) -> torch.optim.AdamW:
