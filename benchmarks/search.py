@@ -27,6 +27,7 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
+from vsdb.schema import drop_functions
 from vsdb.upkeep import build_index
 
 Array = npt.NDArray[np.float32]
@@ -123,6 +124,7 @@ def make_tables(connection: Connection) -> None:
 def make_functions(connection: Connection) -> None:
     """The functions of this working tree."""
     connection.execute("set search_path = vsdb, public")
+    drop_functions(connection)
     functions = sorted(path for path in SQL.glob("*.sql") if path.name != "views.sql")
     for path in [SQL / "views.sql", *functions]:
         connection.execute(path.read_text().encode())

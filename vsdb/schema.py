@@ -97,7 +97,7 @@ def apply_functions(connection: Connection) -> None:
         with connection.transaction():
             _apply(function_files(), connection)
     except errors.InvalidFunctionDefinition:  # a function of another version has other result columns
-        _drop_functions(connection)
+        drop_functions(connection)
         _apply(function_files(), connection)
     _record(connection, FUNCTIONS_ID, "functions", _functions_sha256())
 
@@ -182,7 +182,7 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
     ).fetchall()
     if not columns:
         return
-    _drop_functions(connection)
+    drop_functions(connection)
     connection.execute("drop view vsdb.patch_embeddings")
     halfvec = sql.SQL("{}.halfvec({})").format(sql.Identifier(_vector_schema(connection)), sql.Literal(dim))
     for (table,) in columns:
@@ -190,7 +190,7 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
     apply_functions(connection)
 
 
-def _drop_functions(connection: Connection) -> None:
+def drop_functions(connection: Connection) -> None:
     """Drop all functions but triggers in one statement, so that only what others built on them stands in the way."""
     row = connection.execute(
         """select string_agg(oid::regprocedure::text, ', ') from pg_proc
