@@ -4,6 +4,7 @@ python benchmarks/skip_unchanged.py                                  the demo's 
 python benchmarks/skip_unchanged.py CLIP...                          and videos of your own
 python benchmarks/skip_unchanged.py --every 1 --every 0.25 CLIP...   at several sampling steps
 python benchmarks/skip_unchanged.py --scenes 9 CLIP...               things that cross these clips, drawn by training/
+python benchmarks/skip_unchanged.py --scenes 3 --still               the same over a camera that stands still
 
 The bundled model answers. A clip is ingested in several phases: from the second on each sampled frame is one that comes
 a part of the sampling step later, so that more first moments are compared. One agrees if it starts and ends within one
@@ -26,7 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from footage import write_frames
+from footage import write_frames, write_still
 from ingest import open_database
 from numpy.typing import NDArray
 
@@ -83,6 +84,13 @@ def draw_scenes(
     for place, scene in enumerate(make_scenes(Prepared(prepared or PREPARED), number, clips)):
         path = write_frames(folder / f"scene {place} over {clips[place % len(clips)].stem}.mp4", scene.frames)
         yield path, [thing.prompt for thing in scene.things] + scene.absent_prompts[:20]
+
+
+def draw_still(folder: Path) -> Path:
+    """A camera that looks at the first frame of the demo's clip for 30 s."""
+    with VideoReader(CLIP) as reader:
+        image = next(reader.sample(every_seconds=1)).image
+    return write_still(folder / "still camera, drawn.mp4", image, seconds=30)
 
 
 def first_moments(index: vsdb.Index, clip: Path, prompts: list[str]) -> list[Moment]:
@@ -174,18 +182,21 @@ def main() -> None:
     parser.add_argument("--every", type=float, action="append", help="sampling step in seconds, or several; default: 1")
     parser.add_argument("--phases", type=int, default=4, help="how many for each clip; scenes, one frame a second: 1")
     parser.add_argument("--scenes", type=int, default=0, help="so many scenes instead of the clips themselves")
+    parser.add_argument("--still", action="store_true", help="also a drawn camera that stands still, with sensor noise")
     parser.add_argument("--prepared", type=Path, help="what training/ has prepared, if elsewhere")
     parser.add_argument("--dsn", help="PostgreSQL server; default: an embedded one")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     stages.ChangeWatch = CountingWatch  # type: ignore[misc]
     stages.VideoReader = LaterReader  # type: ignore[misc]
-    clips = arguments.clips or [CLIP]
+    clips = arguments.clips or ([] if arguments.still else [CLIP])
     with (
         tempfile.TemporaryDirectory() as folder,
         open_database(arguments.dsn) as dsn,
         vsdb.connect(dsn=dsn, model="tiny") as index,
     ):
+        if arguments.still:
+            clips.append(draw_still(Path(folder)))
         asked: Any = ((clip, PROMPTS) for clip in clips)
         if arguments.scenes:
             asked = draw_scenes(arguments.scenes, clips, Path(folder), arguments.prepared)
