@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,6 +124,7 @@ def compare(index: vsdb.Index, clip: Path, prompts: list[str], every_seconds: fl
     row["embedded"] = CountingWatch.num_fresh / CountingWatch.num_seen
     row["largest_score_difference"] = max(phase["largest_score_difference"] for phase in phases)
     row["disagree"] = sorted({prompt for phase in phases for prompt in phase["disagree"]})
+    print(f"{clip.name}, every {every_seconds:g} s: compared", file=sys.stderr, flush=True)
     return row
 
 
