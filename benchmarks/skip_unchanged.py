@@ -72,7 +72,7 @@ class LaterReader(VideoReader):
         value = super()._property(number)
         if number != cv2.CAP_PROP_POS_MSEC:
             return value
-        return value - 1000 * (self.later_seconds + self.later_frames * self._step)
+        return value - 1000 * (self.later_seconds + self.later_frames / self._fps)
 
 
 def draw_scenes(
