@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,6 +33,14 @@ def write_pan(path: Path, *, seconds: int, size: tuple[int, int] = (1280, 720), 
     return path
 
 
+def write_still(path: Path, image: NDArray[np.uint8], *, seconds: int, rate: int = 10, noise: float = 4.0) -> Path:
+    """Write H.264 of a camera that looks at one picture, RGB of shape (H, W, 3), with sensor noise (levels of 255)."""
+    rng = np.random.default_rng(0)
+    noises = [rng.normal(0, noise, image.shape) for _ in range(4)]
+    frames = ((image + np.roll(noises[number % 4], 37 * number, axis=1)) for number in range(seconds * rate))
+    return write_frames(path, (frame.round().clip(0, 255).astype(np.uint8) for frame in frames), rate=rate)
+
+
 def write_hours(path: Path, *, hours: float, size: tuple[int, int] = (64, 48)) -> Path:
     """Write a long video of small frames, one a second, each of another grey."""
     with av.open(str(path), "w") as container:
@@ -46,13 +54,14 @@ def write_hours(path: Path, *, hours: float, size: tuple[int, int] = (64, 48)) -
     return path
 
 
-def write_frames(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
-    """Write frames, RGB of shape (H, W, 3), as H.264, one a second."""
-    height, width = frames[0].shape[:2]
+def write_frames(path: Path, frames: Iterable[NDArray[np.uint8]], *, rate: int = 1) -> Path:
+    """Write frames, RGB of shape (H, W, 3), as H.264, ``rate`` a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1, options={"crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image in frames:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
+        stream.pix_fmt = "yuv420p"
+        for number, image in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = image.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
         container.mux(stream.encode())
     return path
