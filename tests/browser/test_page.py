@@ -128,8 +128,8 @@ def test_the_strip_shows_the_scores_and_leads_there(open_page: Open, served: Ser
 
 def test_it_says_when_nothing_matches(open_page: Open, served: Served) -> None:
     page = open_page(served.base)
-    cards = search(page, "a giraffe")
-    expect(page.locator("#status")).to_contain_text("Nothing matches “a giraffe”; the nearest is street.mp4 at 0:")
+    cards = search(page, "an airplane")
+    expect(page.locator("#status")).to_contain_text("Nothing matches “an airplane”; the nearest is street.mp4 at 0:")
     expect(cards).to_have_count(1)
 
 
