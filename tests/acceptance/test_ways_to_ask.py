@@ -67,7 +67,7 @@ def test_without_moves_away_from_what_is_not_wanted(street_index: vsdb.Index) ->
         )
         return red - blue
 
-    assert lead_of_red(without="a red car") < lead_of_red() - 5
+    assert lead_of_red(without="a red car") < lead_of_red() - 2
 
 
 def test_then_keeps_the_order_of_events(street_index: vsdb.Index) -> None:
