@@ -46,31 +46,27 @@ comment on function vsdb.nearest_runs(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
 ) is 'Internal. Runs of patches nearest to the query, best first, with the distances (negative inner products) of their turned means. query: turned by vsdb.turn_query. A null filter is no filter.';
 
-create or replace function vsdb.best_of_runs(
-    query halfvec, videos bigint[], firsts integer[], lasts integer[], patches smallint[],
+create or replace function vsdb.frames_of_runs(
+    query halfvec, videos bigint[], first_frames integer[], last_frames integer[], patches smallint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, frame_index integer, score real, first_frame integer, last_frame integer)
+) returns table (video_id bigint, frame_index integer, score real)
 language sql stable parallel safe
 begin atomic
-    select r.video_id, best.frame_index, (-100 * best.distance)::real, r.first_frame, r.last_frame
-    from unnest(videos, firsts, lasts, patches) as r (video_id, first_frame, last_frame, patch_index)
-    cross join lateral (
-        -- The best of each four frames: a long run may be part of several moments.
-        select distinct on (p.frame_index / 4) p.frame_index, p.embedding <#> query as distance
-        from vsdb.patches p
-        where p.video_id = r.video_id
-          and p.frame_index between r.first_frame and r.last_frame
-          and p.patch_index = r.patch_index
-          and (from_seconds is null or p.pts_seconds >= from_seconds)
-          and (to_seconds is null or p.pts_seconds <= to_seconds)
-          and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
-          and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
-        order by p.frame_index / 4, distance, p.frame_index
-    ) best;
+    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real as score
+    from unnest(videos, first_frames, last_frames, patches) as r (video_id, first_frame, last_frame, patch_index)
+    join vsdb.patches p
+      on p.video_id = r.video_id
+         and p.frame_index between r.first_frame and r.last_frame
+         and p.patch_index = r.patch_index
+    where (from_seconds is null or p.pts_seconds >= from_seconds)
+      and (to_seconds is null or p.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
+    order by score desc, p.video_id, p.frame_index;
 end;
-comment on function vsdb.best_of_runs(
+comment on function vsdb.frames_of_runs(
     halfvec, bigint[], integer[], integer[], smallint[], float8, float8, timestamptz, timestamptz
-) is 'Internal. Of each run given (video, first and last frame, patch), the frames that answer best, one of each four, of those that the filters leave, with the score (100 x cosine) of that patch.';
+) is 'Internal. The frames of the runs given (video, first and last frame, patch) that the filters leave, with the score (100 x cosine) of that patch, best first, ties by key. A frame of several runs comes several times.';
 
 create or replace function vsdb.nearest_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
@@ -166,88 +162,31 @@ comment on function vsdb.open_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
 ) is 'Internal. Cursor over vsdb.nearest_frames.';
 
-create or replace function vsdb.open_scan(
-    scan text, query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
-    recorded_from timestamptz, recorded_to timestamptz, max_candidates integer
-) returns refcursor
-language sql stable
-begin atomic
-    select case scan
-        when 'patches' then vsdb.open_frames(query, video_ids, from_seconds, to_seconds, recorded_from, recorded_to)
-        when 'runs' then vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
-                                        recorded_from, recorded_to, max_candidates)
-        when 'index' then vsdb.open_index(query, video_ids, from_seconds, to_seconds,
-                                          recorded_from, recorded_to, max_candidates)
-    end;
-end;
-comment on function vsdb.open_scan(
-    text, halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Cursor of the scan named: patches, runs or index.';
-
--- Batches of candidates, column by column: frames with the scores of their best patches known so far, each with the
--- run (first and last frame) of the patch. reach: what the next batch cannot exceed. Scores: 100 x cosine.
-create or replace function vsdb.fetch_frames(
-    scanned refcursor, max_frames integer,
-    out videos bigint[], out frames integer[], out scores real[], out firsts integer[], out lasts integer[],
-    out is_last boolean, out reach real
-)
-language plpgsql volatile
-as $$
-declare
-    frame record;
-    num_frames integer := 0;
-begin
-    while num_frames < max_frames loop
-        fetch scanned into frame;
-        exit when not found;
-        num_frames := num_frames + 1;
-        videos[num_frames] := frame.video_id;
-        frames[num_frames] := frame.frame_index;
-        scores[num_frames] := frame.score;
-        reach := frame.score;
-    end loop;
-    firsts := frames;
-    lasts := frames;
-    is_last := num_frames < max_frames;
-end;
-$$;
-comment on function vsdb.fetch_frames(refcursor, integer) is
-    'Internal. The next frames of a cursor of vsdb.open_frames, max_frames at most.';
-
 create or replace function vsdb.fetch_runs(
-    scanned refcursor, max_runs integer, query halfvec, from_seconds float8, to_seconds float8,
-    recorded_from timestamptz, recorded_to timestamptz,
-    out videos bigint[], out frames integer[], out scores real[], out firsts integer[], out lasts integer[],
-    out is_last boolean, out reach real, out num_runs integer
+    runs refcursor, max_runs integer,
+    out videos bigint[], out first_frames integer[], out last_frames integer[], out patches smallint[],
+    out num_runs integer, out last_score real
 )
 language plpgsql volatile
 as $$
 declare
     run record;
-    patches smallint[];
 begin
     num_runs := 0;
     while num_runs < max_runs loop
-        fetch scanned into run;
+        fetch runs into run;
         exit when not found;
         num_runs := num_runs + 1;
         videos[num_runs] := run.video_id;
-        firsts[num_runs] := run.first_frame;
-        lasts[num_runs] := run.last_frame;
+        first_frames[num_runs] := run.first_frame;
+        last_frames[num_runs] := run.last_frame;
         patches[num_runs] := run.patch_index;
-        reach := run.score;
+        last_score := run.score;
     end loop;
-    is_last := num_runs < max_runs;
-    select array_agg(f.video_id), array_agg(f.frame_index), array_agg(f.score),
-           array_agg(f.first_frame), array_agg(f.last_frame)
-    into videos, frames, scores, firsts, lasts
-    from vsdb.best_of_runs(query, videos, firsts, lasts, patches,
-                           from_seconds, to_seconds, recorded_from, recorded_to) f;
 end;
 $$;
-comment on function vsdb.fetch_runs(
-    refcursor, integer, halfvec, float8, float8, timestamptz, timestamptz
-) is 'Internal. The frames of the next runs of a cursor of vsdb.open_runs or vsdb.open_index, max_runs at most, as far as the filters leave them; reach is the mean score of the last run.';
+comment on function vsdb.fetch_runs(refcursor, integer) is
+    'Internal. The next runs of a cursor, max_runs at most, column by column; last_score (100 x cosine) is that of the last.';
 
 create or replace function vsdb.choose_scan(
     video_like text, video_ids bigint[], from_seconds float8, to_seconds float8,

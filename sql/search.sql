@@ -44,10 +44,10 @@ end;
 $$;
 comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an error for arguments of a search that make no sense.';
 
--- Moments are found best first. The best frames outside the moments found so far are peaks; their moments are read
--- from the rows around them, so the number of candidates never decides how long a moment is. The exact scan reads
--- every patch once. A coarse scan gives patch runs roughly in the order of their best patches: they are taken in
--- batches, whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
+-- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
+-- the rows around it, so the number of candidates never decides how long a moment is. The exact scan reads every
+-- patch once. A coarse scan gives patch runs roughly in the order of their best patches: they are taken in batches,
+-- whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
 -- Work is bounded: max_candidates, and 10 peaks for every moment asked for (100 more for good measure).
 create or replace function vsdb.find_moments(
     query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
@@ -66,62 +66,74 @@ declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 50 + 5 * max_moments;
     slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
     scores real[] := '{}';  -- of the max_moments best moments so far, best first
-    floor real := min_score;  -- what a moment must reach to be among them
-    needed real;  -- what a batch must reach for the next to be worth its while
     taken int8multirange := '{}';  -- video_id << 32 | frame_index of every frame that is spoken for
-    scanned refcursor;
-    batch record;
-    peaks record;
+    runs refcursor;
+    videos bigint[];
+    first_frames integer[];
+    last_frames integer[];
+    patches smallint[];
+    num_runs integer;
+    last_score real;
+    candidates refcursor;
+    candidate record;
     moment record;
 begin
     -- What a coarse scan leaves open, the exact one settles.
     foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
-        scanned := vsdb.open_scan(scan, query, video_ids, from_seconds, to_seconds,
-                                  recorded_from, recorded_to, max_candidates);
+        if scan = 'index' then
+            runs := vsdb.open_index(query, video_ids, from_seconds, to_seconds,
+                                    recorded_from, recorded_to, max_candidates);
+        elsif scan = 'runs' then
+            runs := vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
+                                   recorded_from, recorded_to, max_candidates);
+        end if;
         loop
             if scan = 'patches' then
-                select * into batch from vsdb.fetch_frames(scanned, 5 * batch_size);
+                candidates := vsdb.open_frames(query, video_ids, from_seconds, to_seconds,
+                                               recorded_from, recorded_to);
             else
-                select * into batch from vsdb.fetch_runs(scanned, batch_size, query, from_seconds, to_seconds,
-                                                         recorded_from, recorded_to);
-                num_candidates := num_candidates + batch.num_runs;
+                select * into videos, first_frames, last_frames, patches, num_runs, last_score
+                from vsdb.fetch_runs(runs, batch_size);
+                num_candidates := num_candidates + num_runs;
+                open candidates no scroll for
+                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,
+                                                      from_seconds, to_seconds, recorded_from, recorded_to);
             end if;
             loop
-                select * into peaks
-                from vsdb.pick_peaks(batch.videos, batch.frames, batch.scores, batch.firsts, batch.lasts, taken,
-                                     min_score, scores[max_moments], greatest(4, max_moments - cardinality(scores)));
-                exit when peaks.videos is null or peaks_left <= 0;
-                peaks_left := peaks_left - cardinality(peaks.videos);
-                for moment in
-                    select m.*
-                    from vsdb.moments_around(query, background, min_score, gap_seconds, peaks.videos, peaks.frames,
-                                             peaks.firsts, peaks.lasts, from_seconds, to_seconds,
-                                             recorded_from, recorded_to, taken) m
-                    order by m.score desc, m.video_id, m.start_seconds
-                loop
-                    -- A run that meets frames that are taken is the slope of a better moment, not another one.
-                    if not taken && moment.hits then
-                        scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
-                        video_id := moment.video_id;
-                        start_seconds := moment.start_seconds;
-                        last_seconds := moment.last_seconds;
-                        best_seconds := moment.best_seconds;
-                        score := moment.score;
-                        best_frame := moment.best_frame;
-                        return next;
-                    end if;
-                    taken := taken + int8multirange(moment.covered);
-                end loop;
+                fetch candidates into candidate;
+                floor := coalesce(scores[max_moments], min_score);
+                exit when not found or peaks_left = 0
+                       or candidate.score < floor or candidate.score = scores[max_moments];
+                continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
+                select * into moment
+                from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, background, min_score,
+                                        gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to, taken);
+                taken := taken + int8multirange(moment.covered);
+                peaks_left := peaks_left - 1;
+                continue when moment.is_slope;
+                scores := array(select s from unnest(scores || moment.score) s order by s desc limit max_moments);
+                video_id := candidate.video_id;
+                start_seconds := moment.start_seconds;
+                last_seconds := moment.last_seconds;
+                best_seconds := moment.best_seconds;
+                score := moment.score;
+                best_frame := moment.best_frame;
+                return next;
             end loop;
+            close candidates;
             floor := coalesce(scores[max_moments], min_score);
-            needed := floor - case when scan = 'patches' then 0 else slack * (floor - background) end;
-            exit when batch.is_last or peaks_left <= 0 or batch.reach < needed or batch.reach = scores[max_moments];
+            exit when scan = 'patches' or peaks_left = 0 or num_runs < batch_size
+                   or last_score < floor - slack * (floor - background);
         end loop;
-        close scanned;
-        exit when scan = 'patches' or peaks_left <= 0 or cardinality(scores) = max_moments or batch.reach < needed
+        if scan <> 'patches' then
+            close runs;
+        end if;
+        exit when scan = 'patches' or peaks_left = 0 or cardinality(scores) = max_moments
+               or last_score < floor - slack * (floor - background)
                or scan = 'runs' and num_candidates < max_candidates;  -- these were all that the filters leave
     end loop;
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain

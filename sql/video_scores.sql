@@ -7,11 +7,11 @@ begin atomic
     with question as materialized (
         select vsdb.unit_query(query) as embedding
     )
-    select p.frame_index, min(p.pts_seconds), (-100 * min(p.embedding <#> q.embedding))::real
-    from vsdb.patches p, question q
-    where p.video_id = score_video.video_id
-    group by p.frame_index
-    order by p.frame_index;
+    select f.frame_index, f.pts_seconds, f.score
+    from question q,
+         vsdb.score_frames(q.embedding, score_video.video_id, 0, 2147483647, null, null, null, null) s,
+         unnest(s.frames, s.seconds, s.scores) as f (frame_index, pts_seconds, score)
+    order by f.frame_index;
 end;
 comment on function vsdb.score_video(halfvec, bigint) is
     'One row for each sampled frame of a video: its time (pts_seconds, seconds from the start of the video) and the score of its best patch (100 x cosine). No rows for a video that is not there.';
