@@ -95,7 +95,7 @@ def draw_still(folder: Path) -> Path:
 
 
 def first_moments(index: vsdb.Index, clip: Path, prompts: list[str]) -> list[Moment]:
-    where = str(clip.absolute())
+    where = str(clip.resolve())
     return [index.search(prompt, max_moments=1, video_like=where, min_z=-100, exact=True)[0] for prompt in prompts]
 
 
