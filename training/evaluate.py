@@ -1,6 +1,7 @@
 """Measure the packed model and print its card.
 
     python -m training.evaluate [--weights FILE] [--footage FOLDER] [--write]
+    python -m training.evaluate --first-scene 100 [--footage FOLDER]    # ten other scenes, and nothing else
 
 Reads what `training.fetch` and `training.prepare` wrote; with `--footage`, also lays the scenes over the
 clips of a folder. `--write` puts the card beside the weights. The same weights give the same figures.
@@ -113,12 +114,12 @@ class Evaluation:
         ]
         return torch.cat(draws)
 
-    def scenes(self, footage: list[Path]) -> Figures:
+    def scenes(self, footage: list[Path], first: int = 0) -> Figures:
         """Search ten scenes; return P@1 by kind and the AUC of present against absent things."""
         hits: dict[str, list[bool]] = {"object": [], "coloured": [], "sign": []}
         present: list[float] = []
         absent: list[float] = []
-        for scene in make_scenes(self.prepared, NUM_SCENES, footage):
+        for scene in make_scenes(self.prepared, NUM_SCENES, footage, first):
             self._search(scene, hits, present, absent)
         everything = [hit for some in hits.values() for hit in some]
         where = "over real footage" if footage else "drawn streets"
@@ -174,14 +175,19 @@ def area_under_curve(present: list[float], absent: list[float]) -> float:
     return float((torch.tensor(present)[:, None] > torch.tensor(absent)[None]).float().mean())
 
 
+def printed(figures: Figures) -> Figures:
+    """Print figures as they come, and return them."""
+    for what, figure, count in figures:
+        print(f"{figure:>6}  {what} ({count})", flush=True)
+    return figures
+
+
 def measure(evaluation: Evaluation, footage: list[Path]) -> Figures:
     """Return all figures of the card, printing each as it comes."""
     figures: Figures = []
 
     def add(some: Figures) -> None:
-        figures.extend(some)
-        for what, figure, count in some:
-            print(f"{figure:>6}  {what} ({count})", flush=True)
+        figures.extend(printed(some))
 
     for style, objects_only, name in (
         ("twemoji", True, "Twemoji (held out), objects"),
@@ -216,12 +222,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--weights", type=Path, default=TINY_WEIGHTS)
     parser.add_argument("--footage", type=Path, help="a folder of clips")
-    parser.add_argument("--write", action="store_true")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true")
+    what.add_argument("--first-scene", type=int, help="search ten scenes from this number on, and print those figures")
     arguments = parser.parse_args()
     clips = sorted(arguments.footage.glob("*.mp4")) if arguments.footage else []
     if arguments.footage and not clips:
         parser.error(f"no .mp4 in {arguments.footage}")
-    text = card(measure(Evaluation(Prepared(PREPARED), TinyEncoder(arguments.weights)), clips))
+    evaluation = Evaluation(Prepared(PREPARED), TinyEncoder(arguments.weights))
+    if arguments.first_scene is not None:
+        for footage in [[], clips] if clips else [[]]:
+            printed(evaluation.scenes(footage, arguments.first_scene))
+        return
+    text = card(measure(evaluation, clips))
     if arguments.write:
         MODEL_CARD.write_text(text)
     else:

@@ -50,12 +50,12 @@ class Scene:
     absent_prompts: list[str]
 
 
-def make_scenes(prepared: Prepared, num_scenes: int, footage: list[Path]) -> Iterator[Scene]:
-    """Yield scenes over drawn streets, or over real footage when clips are given.
+def make_scenes(prepared: Prepared, num_scenes: int, footage: list[Path], first: int = 0) -> Iterator[Scene]:
+    """Yield scenes over drawn streets, or over real footage when clips are given, numbered from `first` on.
 
     The same number gives the same things at the same times, whatever is behind them.
     """
-    for number in range(num_scenes):
+    for number in range(first, first + num_scenes):
         chance = random.Random(1000 + number)
         things = draw_things(prepared, chance)
         behind = footage_frames(footage[number % len(footage)]) if footage else street_frames(number)
