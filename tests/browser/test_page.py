@@ -65,6 +65,29 @@ def test_a_search_shows_pictures_with_the_box_in_its_place(
         expect(card).to_contain_text(f"score {moment.score:.1f}, z {moment.z:.1f}")
 
 
+def test_the_list_of_videos_never_replaces_an_answer(open_page: Open, served: Served) -> None:
+    page = open_page(served.base)
+    page.add_init_script("""const ask = window.fetch;
+        window.fetch = (address, ...rest) => {
+            if (!address.startsWith("/api/videos")) return ask(address, ...rest);
+            const late = new Promise((resolve) => (window.release = resolve)).then(() => ask(address, ...rest));
+            window.settled = late.then(() => "came", (error) => error.name);
+            return late;
+        };""")
+    page.reload()
+    cards = search(page, "a red car")
+    count = cards.count()
+    seen = page.evaluate("""async () => {
+        window.release();
+        const end = await window.settled;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return end;
+    }""")
+    expect(page.locator("#status")).to_contain_text("a red car")
+    assert cards.count() == count > 1
+    assert seen == "AbortError"
+
+
 def test_a_click_plays_the_video_at_the_moment(open_page: Open, served: Served, street_index: vsdb.Index) -> None:
     page = open_page(served.base)
     statuses: list[int] = []

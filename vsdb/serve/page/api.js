@@ -2,12 +2,6 @@
 
 const MAX_PICTURE_BYTES = 20_000_000;
 
-async function answer(response) {
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error || `the server answered ${response.status}`);
-  return body;
-}
-
 async function ask(path, values, options = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
@@ -20,7 +14,10 @@ async function ask(path, values, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Error("the server does not answer; is vsdb serve still running?");
   }
-  return answer(response);
+  const body = await response.json().catch(() => ({}));
+  options.signal?.throwIfAborted(); // a newer question came while this answer was read
+  if (!response.ok) throw new Error(body.error || `the server answered ${response.status}`);
+  return body;
 }
 
 /** Moments for a question; see /api/search. */
@@ -34,8 +31,8 @@ export function scoreVideo(values, signal) {
 }
 
 /** The first videos by path; see /api/videos. */
-export function listVideos(maxVideos) {
-  return ask("/api/videos", { max_videos: maxVideos });
+export function listVideos(maxVideos, signal) {
+  return ask("/api/videos", { max_videos: maxVideos }, { signal });
 }
 
 /** Hand a picture over; gives the id to search with. */

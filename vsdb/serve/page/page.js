@@ -6,6 +6,7 @@ import { Player } from "./player.js";
 import { element, momentCard, neighbour, videoCard } from "./results.js";
 
 const PAGE_MOMENTS = 12;
+const PAGE_VIDEOS = 24;
 const MAX_MOMENTS = 1000;
 const MAX_NAMES = 200;
 const LEAD_SECONDS = 1; // frames are sampled: what is seen at the start came into view a little before
@@ -92,7 +93,7 @@ async function showResults(asked) {
   $("results").classList.add("waiting");
   try {
     if (asked) showMoments(asked, await findMoments(asked, signal));
-    else await showVideos();
+    else showVideos(await listVideos(PAGE_VIDEOS, signal));
     if (!signal.aborted) shown = JSON.stringify(asked);
   } finally {
     if (!signal.aborted) $("results").classList.remove("waiting");
@@ -115,8 +116,7 @@ function showMoments(asked, answer) {
   $("more").hidden = answer.moments.length < asked.max_moments || asked.max_moments >= MAX_MOMENTS;
 }
 
-async function showVideos() {
-  const answer = await listVideos(24);
+function showVideos(answer) {
   moments = [];
   const many = answer.num_videos === 1 ? "1 video" : `${answer.num_videos} videos`;
   if (!answer.num_videos) say("No videos yet; vsdb ingest PATH brings some.");
