@@ -163,7 +163,7 @@ comment on function vsdb.open_frames(
 ) is 'Internal. Cursor over vsdb.nearest_frames.';
 
 create or replace function vsdb.fetch_runs(
-    runs refcursor, max_runs integer,
+    runs refcursor, max_runs integer, taken int8multirange,
     out videos bigint[], out first_frames integer[], out last_frames integer[], out patches smallint[],
     out num_runs integer, out last_score real
 )
@@ -177,16 +177,17 @@ begin
         fetch runs into run;
         exit when not found;
         num_runs := num_runs + 1;
-        videos[num_runs] := run.video_id;
-        first_frames[num_runs] := run.first_frame;
-        last_frames[num_runs] := run.last_frame;
-        patches[num_runs] := run.patch_index;
         last_score := run.score;
+        continue when taken @> vsdb.frame_range(run.video_id, run.first_frame, run.last_frame);
+        videos := videos || run.video_id;
+        first_frames := first_frames || run.first_frame;
+        last_frames := last_frames || run.last_frame;
+        patches := patches || run.patch_index;
     end loop;
 end;
 $$;
-comment on function vsdb.fetch_runs(refcursor, integer) is
-    'Internal. The next runs of a cursor, max_runs at most, column by column; last_score (100 x cosine) is that of the last.';
+comment on function vsdb.fetch_runs(refcursor, integer, int8multirange) is
+    'Internal. The next runs of a cursor, column by column, but for those whose frames are all taken. num_runs is how many were read, those too, max_runs at most; last_score (100 x cosine) is that of the last.';
 
 create or replace function vsdb.choose_scan(
     video_like text, video_ids bigint[], from_seconds float8, to_seconds float8,

@@ -64,8 +64,8 @@ as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 4000;
-    batch_size constant integer := 50 + 5 * max_moments;
-    slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    batch_size constant integer := 20 + 2 * max_moments;
+    slack constant real := 0.25;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
@@ -97,7 +97,7 @@ begin
                                                recorded_from, recorded_to);
             else
                 select * into videos, first_frames, last_frames, patches, num_runs, last_score
-                from vsdb.fetch_runs(runs, batch_size);
+                from vsdb.fetch_runs(runs, batch_size, taken);
                 num_candidates := num_candidates + num_runs;
                 open candidates no scroll for
                     select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -94,6 +95,14 @@ def connection(dsn: str) -> Iterator[Connection]:
     """A connection to the fresh database; every statement commits by itself."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def index(dsn: str) -> Iterator[vsdb.Index]:
+    """The Python interface on the fresh database, with tiny; no thread of vsdb's outlives it."""
+    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
+        yield index
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vsdb-")]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,6 @@ from vsdb.errors import DatabaseError
 from vsdb.reporter import SilentReporter
 from vsdb.schema import Connection
 from vsdb.types import IngestResult, Sampling
-
-
-@pytest.fixture
-def index(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[vsdb.Index]:
-    monkeypatch.delenv("VSDB_MODEL", raising=False)
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        yield index
 
 
 @pytest.fixture

@@ -22,12 +22,6 @@ from vsdb.look.pictures import BOX_COLOUR
 
 
 @pytest.fixture
-def index(dsn: str) -> Iterator[vsdb.Index]:
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        yield index
-
-
-@pytest.fixture
 def copied(street_copy: StreetCopy) -> Iterator[vsdb.Index]:
     """The street's first seconds, whose file may be moved and changed."""
     with vsdb.connect(dsn=street_copy.dsn) as index:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,6 @@ from vsdb.reporter import SilentReporter
 from vsdb.schema import Connection
 from vsdb.types import Sampling
 from vsdb.video import VideoReader
-
-
-@pytest.fixture
-def index(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[vsdb.Index]:
-    monkeypatch.delenv("VSDB_MODEL", raising=False)
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        yield index
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vsdb-")]
 
 
 def make_clips(folder: Path, count: int, *, num_frames: int = 2) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ from tests import clips
 from vsdb.encoder import Encoder
 from vsdb.schema import Connection
 from vsdb.types import IngestResult, Sampling
-
-
-@pytest.fixture
-def index(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[vsdb.Index]:
-    monkeypatch.delenv("VSDB_MODEL", raising=False)
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        yield index
 
 
 @pytest.fixture

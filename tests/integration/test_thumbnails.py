@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,12 +15,6 @@ from vsdb.schema import Connection
 from vsdb.types import Sampling
 
 WITHOUT = Sampling(thumbnails=False)
-
-
-@pytest.fixture
-def index(dsn: str) -> Iterator[vsdb.Index]:
-    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
-        yield index
 
 
 @pytest.fixture
