@@ -142,7 +142,6 @@ begin
         ends_here := frames[cardinality(frames)] < window_last or run.margin_after >= gap_seconds;
         exit when is_slope or (starts_here and ends_here);
         -- The window grows at the ends where the run may go on; rows once read are not read again.
-        reach := reach * 2;
         if not starts_here then
             select * into more
             from vsdb.score_frames(query, in_video, window_first - reach, window_first - 1,
@@ -161,6 +160,7 @@ begin
             seconds := seconds || more.seconds;
             scores := scores || more.scores;
         end if;
+        reach := reach * 2;
     end loop;
     return query select run.start_seconds, run.last_seconds, run.best_seconds, run.score, run.best_frame,
                         vsdb.frame_range(in_video, run.first_covered, run.last_covered), is_slope;
