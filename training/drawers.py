@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from training.batches import Batch
 from training.pictures import PREPARED, Prepared
-from training.samples import Batch, Difficulty, Sampler
+from training.samples import Difficulty, Sampler
 from training.tower import tokenize
 
 Arrays = dict[str, npt.NDArray[Any]]
