@@ -169,7 +169,7 @@ def remove(
         print(output.to_json({"removed": removed}))
     else:
         for each in removed:
-            print(f"removed  {each}")
+            print(f"removed  {output.visible(each)}")
     if not removed:
         _say(f'no video at "{path}"; "vsdb videos" lists them')
         raise typer.Exit(1)
@@ -237,8 +237,8 @@ def migrate(dsn: Dsn = None) -> None:
     _say("the database is up to date")
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _say(message: str) -> None:
+    print(output.visible_lines(message), file=sys.stderr)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -25,6 +26,16 @@ def clock(seconds: float) -> str:
     return f"{hours}:{text}" if hours else text
 
 
+def visible(text: str) -> str:
+    """Text with its control characters written out: a file's name must not steer the terminal or break a line."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for messages of several lines, which stay lines."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
 def moments_json(prompt: str, model_name: str | None, moments: Sequence[Moment]) -> str:
     """The answer to a prompt as one JSON object."""
     rows = []
@@ -38,7 +49,7 @@ def moments_json(prompt: str, model_name: str | None, moments: Sequence[Moment])
 def nearest(moment: Moment) -> str:
     """Where the best of the poor answers lies, in words."""
     z = "" if moment.z is None else f", z {moment.z:.1f}"
-    return f"{moment.video_path} at {clock(moment.best_seconds)} (score {moment.score:.1f}{z})"
+    return f"{visible(moment.video_path)} at {clock(moment.best_seconds)} (score {moment.score:.1f}{z})"
 
 
 def moments_csv(moments: Sequence[Moment]) -> str:
@@ -85,7 +96,7 @@ def ingest_line(result: IngestResult) -> str:
     """One ingested video for people."""
     counts = f"{result.num_frames} frames, {result.num_patches} patches, {result.seconds:.1f} s"
     reason = f"  ({result.reason})" if result.reason else ""
-    return f"{result.status:<9}  {result.video_path}  {counts}{reason}"
+    return visible(f"{result.status:<9}  {result.video_path}  {counts}{reason}")
 
 
 def videos_table(videos: Sequence[Video]) -> str:
@@ -115,7 +126,7 @@ def to_json(value: Any) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
     """Columns padded to their widest cell; those in ``right`` aligned to the right, the last one never cut."""
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [list(header), *[[visible(cell) for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(

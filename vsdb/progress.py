@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from vsdb.output import clock
+from vsdb.output import clock, visible, visible_lines
 from vsdb.types import IngestResult
 
 NAME_WIDTH = 20
@@ -92,7 +92,7 @@ class ProgressBar:
 
     def _new_task(self, description: str, *, total: float | None) -> None:
         self._end_task()
-        self._task = self._bar.add_task(escape(description), total=total, time="", speed="")
+        self._task = self._bar.add_task(escape(visible(description)), total=total, time="", speed="")
 
     def _end_task(self) -> None:
         if self._task is not None:
@@ -100,4 +100,4 @@ class ProgressBar:
             self._task = None
 
     def _say(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(visible_lines(line), markup=False, highlight=False, soft_wrap=True)

@@ -125,6 +125,20 @@ def test_pipes_devices_and_bytes_that_are_no_text_are_reported(run_vsdb: Run, tm
     assert "not valid UTF-8" in results[2]["reason"]
 
 
+def test_a_name_neither_steers_the_terminal_nor_breaks_a_line(run_vsdb: Run, tmp_path: Path) -> None:
+    odd = "red \x1b[31m\nand \x9b2J.mp4"
+    clips.write_video(tmp_path / odd, range(0, 2400, 200), size=(64, 48))
+    (tmp_path / "\x1b[2J.mp4").write_bytes(b"no video")
+    shown = "red \\x1b[31m\\nand \\x9b2J.mp4"
+    ingested = run_vsdb("ingest", str(tmp_path), "--model", "tiny")
+    assert shown in ingested.stdout
+    assert "\\x1b[2J.mp4" in ingested.stderr
+    answers = [ingested, run_vsdb("videos"), run_vsdb("query", "a dog", "--min-z", "-9"), run_vsdb("query", "a dog")]
+    for answer in [*answers, run_vsdb("remove", str(tmp_path))]:
+        assert shown in answer.stdout + answer.stderr
+        assert not set("\x1b\x9b") & set(answer.stdout + answer.stderr)
+
+
 def test_no_match_is_an_empty_list_and_a_sentence(run_vsdb: Run, street: Path) -> None:
     run_vsdb("ingest", str(street), "--model", "tiny")
     nothing = run_vsdb("query", "a dog", "--min-score", "99", "--json")

@@ -12,6 +12,7 @@ from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
 from vsdb.look.own_files import MARK, comment, moment_name, own_file, slug
 from vsdb.look.pictures import Picture, best_frame, draw_box
 from vsdb.look.player import play
+from vsdb.output import visible_lines
 from vsdb.types import Moment
 
 FRAME_QUALITY = 92
@@ -103,4 +104,4 @@ def _count(number: int, what: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(visible_lines(line), file=sys.stderr)
