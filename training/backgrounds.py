@@ -93,7 +93,8 @@ class Backgrounds:
             picture[top : top + chance.randint(4, SIDE)] = colour(chance) * 0.5 + tone * 0.5
         for _ in range(chance.randint(1, 8)):
             self._row_of_shapes(picture, colour(chance) * 0.6 + tone * 0.4)
-        return picture + self.numbers.normal(0, chance.uniform(0, 5), (SIDE, SIDE, 1)), ""
+        grain = self.numbers.normal(0, chance.uniform(0, 5), (SIDE, SIDE, 1)).astype(np.float32)
+        return picture + grain, ""
 
     def _row_of_shapes(self, picture: Canvas, fill: Canvas) -> None:
         """Paint one shape of two to six corners (two: an oval), or several of the same side by side."""

@@ -70,10 +70,27 @@ def redrawn(picture: Array, chance: random.Random, strength: float = 0.04) -> Ar
     """
     side, cells = picture.shape[0], chance.choice((3, 4, 5))
     coarse = np.array([chance.gauss(0, strength * side) for _ in range(2 * cells * cells)], np.float32)
-    moved = cv2.resize(coarse.reshape(cells, cells, 2), (side, side), interpolation=cv2.INTER_CUBIC)
-    moved[..., 0] += np.arange(side, dtype=np.float32)
-    moved[..., 1] += np.arange(side, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(picture, moved, None, cv2.INTER_LINEAR), np.uint8)
+    moved = np.asarray(cv2.resize(coarse.reshape(cells, cells, 2), (side, side), interpolation=cv2.INTER_CUBIC))
+    places = np.arange(side, dtype=np.float32)
+    return np.asarray(cv2.remap(picture, moved[..., 0] + places, moved[..., 1] + places[:, None], cv2.INTER_LINEAR))
+
+
+def restyled(picture: Array, chance: random.Random) -> Array:
+    """Return an RGBA picture with few shades, or with an outline, or both: styles differ in these."""
+    flat, outlined = chance.choice(((True, False), (False, True), (True, True)))
+    if flat:
+        steps = chance.randint(4, 6) - 1
+        levels = np.arange(256)
+        few = (np.round(levels / 255 * steps) / steps * 255).astype(np.uint8)
+        lookup = np.stack([few, few, few, levels.astype(np.uint8)], axis=1)
+        picture = np.asarray(cv2.LUT(cv2.medianBlur(picture, 5), lookup[None]), np.uint8)
+    if outlined:
+        width = 2 * chance.randint(1, 3) + 1
+        ink = np.zeros_like(picture)
+        ink[..., :3] = [chance.randint(0, 60) for _ in range(3)]
+        ink[..., 3] = cv2.dilate(picture[..., 3], cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+        picture = np.asarray(cv2.copyTo(picture, (picture[..., 3] > 127).astype(np.uint8), ink), np.uint8)
+    return picture
 
 
 def placed(

@@ -125,7 +125,8 @@ class Sprite:
         self.scale = actor.width / picture.shape[1]
         self.height = picture.shape[0] * self.scale
         shrink = self.scale * 1.5  # warpAffine does not average, so come close to the final size first
-        self.picture = cv2.resize(self.picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(self.picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        self.picture = np.asarray(small, np.uint8)
 
     def draw(self, frame: Picture, seconds: float) -> None:
         """Draw the sprite into an RGB frame; do nothing before it enters and after it left."""

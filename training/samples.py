@@ -43,6 +43,7 @@ class Difficulty:
         easy: things are large and whole, and words short.
         passers_by: how likely an edge cuts some other thing.
         redrawn: how likely a thing is drawn as by another hand.
+        restyled: how likely its shades are flattened, or it gets an outline.
         kinds: how often each kind of picture comes, as weights.
     """
 
@@ -50,6 +51,7 @@ class Difficulty:
     easy: bool = False
     passers_by: float = 0.35
     redrawn: float = 0.6
+    restyled: float = 0.35
     kinds: dict[str, float] = field(
         default_factory=lambda: {
             "thing": 0.39, "clipart": 0.05, "coloured": 0.13, "shape": 0.03, "sign": 0.28, "pair": 0.06,
@@ -179,9 +181,11 @@ class Sampler:
         return self._colours[index]
 
     def _varied(self, picture: Array) -> Array:
-        """Now and then in other tones, and as another hand might draw it: styles differ in both."""
+        """Now and then in other tones or another style, and as another hand might draw it."""
         if self.chance.random() < 0.35:
             picture = compose.jittered(picture, self.chance)
+        if self.chance.random() < self.difficulty.restyled:
+            picture = compose.restyled(picture, self.chance)
         return self._redrawn(picture)
 
     def _redrawn(self, picture: Array) -> Array:
