@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import database, schema, search, store
+from vsdb import catalog, database, schema, search
 from vsdb.config import Settings, resolve
 from vsdb.errors import UsageError
 from vsdb.moments import Moments
@@ -143,7 +143,7 @@ class Index:
 
     def videos(self) -> list[Video]:
         """All videos, by path; the rows of ``vsdb.videos_view``."""
-        return store.list_videos(self.connection)
+        return catalog.list_videos(self.connection)
 
     def remove(self, path: str | Path) -> list[str]:
         """Forget the videos at a path, in a folder, or that match an SQL LIKE pattern with a % in it.
@@ -154,13 +154,13 @@ class Index:
         if not str(path):
             raise UsageError("an empty path names no video")
         absolute = os.path.abspath(Path(path).expanduser())
-        is_pattern = "%" in str(path) and not store.has_path(self.connection, absolute)
-        return store.remove_videos(self.connection, str(path) if is_pattern else absolute)
+        is_pattern = "%" in str(path) and not catalog.has_path(self.connection, absolute)
+        return catalog.remove_videos(self.connection, str(path) if is_pattern else absolute)
 
     @property
     def model_name(self) -> str | None:
         """Name of the model whose embeddings the database holds; None before the first ingest."""
-        model = store.get_model(self.connection)
+        model = catalog.get_model(self.connection)
         return model.model_name if model else None
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import psycopg
 
-from vsdb import database, schema, search, store
+from vsdb import catalog, database, schema, search
 from vsdb.config import DEFAULT_MODEL, Settings
 from vsdb.errors import VsdbError
 from vsdb.schema import Connection
@@ -122,12 +122,12 @@ def _model(connection: Connection, settings: Settings) -> Check:
 
     stored = None
     if connection.execute("select to_regclass('vsdb.models') is not null").fetchone() == (True,):
-        stored = store.get_model(connection)
+        stored = catalog.get_model(connection)
     name = stored.model_name if stored else settings.model or DEFAULT_MODEL
     weights = Path(stored.weights_path) if stored and stored.weights_path else None
     loaded = load_model(name, weights=weights)
     if stored and loaded.info.weights_sha256 != stored.weights_sha256:
-        raise store.other_model_error(name, name)
+        raise catalog.other_model_error(name, name)
     whose = "the database's" if stored else "the default"
     found = f"{name} ({whose}), {loaded.info.embedding_dim} numbers, weights {loaded.info.weights_sha256.hex()[:12]}"
     return Check(name="model", state="ok", found=found)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from vsdb import store
+from vsdb import catalog, store
+from vsdb.catalog import StoredVideo
 from vsdb.errors import DatabaseError, ModelError, VideoError, database_message
 from vsdb.jobs import Job
 from vsdb.reporter import Reporter
 from vsdb.schema import Connection
 from vsdb.stages import Stages
-from vsdb.store import FrameEmbeddings, NewVideo, StoredVideo, VideoWriter
+from vsdb.store import FrameEmbeddings, NewVideo, VideoWriter
 from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
 from vsdb.types import IngestResult, Sampling, Status
 from vsdb.upkeep import after_ingest, store_neutral_prompts
@@ -124,7 +125,7 @@ class Ingest:
             if job.was_looked_up or job.sha256.exception() or job.sha256.result() in self._begun:
                 continue
             job.was_looked_up = True
-            known = store.find_content(self._connection, job.sha256.result())
+            known = catalog.find_content(self._connection, job.sha256.result())
             if self._force or known is None or not self._same_sampling(known):
                 self._decode(job)
 
@@ -142,7 +143,7 @@ class Ingest:
         tower = _text_tower(loaded)
         encoder = Encoder(loaded, device=self._model.device)
         with self._connection.transaction():
-            store.register_model(self._connection, loaded.info)
+            catalog.register_model(self._connection, loaded.info)
             install_tokenizer(self._connection)
             install_text_tower(self._connection, tower)
             store_neutral_prompts(self._connection, encoder)
@@ -167,7 +168,7 @@ class Ingest:
             sha256 = job.sha256.result()
             if self._connection.closed:
                 self._connection = self._connect()
-            known = store.find_content(self._connection, sha256)
+            known = catalog.find_content(self._connection, sha256)
             if known and not self._force and self._same_sampling(known):
                 return result("unchanged", (known.num_frames, known.num_patches), self._move(known, path))
             return result("ingested", self._store(job, known.video_id if known else None))
@@ -198,7 +199,7 @@ class Ingest:
             return None
         if os.path.lexists(known.video_path):
             return f"same content as {known.video_path}"
-        store.move_video(self._connection, known.video_id, str(path))
+        catalog.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
 
     def _store(self, job: Job, replaces: int | None) -> tuple[int, int]:
@@ -223,7 +224,7 @@ class Ingest:
         self._reporter.started(job.path, opened.declared_seconds)
         with store.write_video(self._connection, video, self._encoder.info) as writer:
             if writer is None:
-                raise _StoredElsewhereError(store.find_content(self._connection, job.sha256.result()))
+                raise _StoredElsewhereError(catalog.find_content(self._connection, job.sha256.result()))
             self._write_frames(job, opened.boxes, writer)
             writer.finish(duration_seconds=job.duration_seconds)
         return writer.num_frames, writer.num_patches
@@ -264,11 +265,11 @@ def choose_model(connection: Connection, *, name: str | None, weights: Path | No
     """
     from vsdb.config import DEFAULT_MODEL
 
-    stored = store.get_model(connection)
+    stored = catalog.get_model(connection)
     if stored is None:
         return ModelChoice(name=name or DEFAULT_MODEL, weights=weights, device=device)
     if name and name != stored.model_name:
-        raise store.other_model_error(stored.model_name, name)
+        raise catalog.other_model_error(stored.model_name, name)
     if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
         weights = Path(stored.weights_path)
     return ModelChoice(name=stored.model_name, weights=weights, device=device)

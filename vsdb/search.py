@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import store
+from vsdb import catalog
 from vsdb.errors import DatabaseError, UsageError
 from vsdb.schema import Connection
 from vsdb.store_thumbnails import FrameRows
@@ -82,7 +82,7 @@ def load_encoder(connection: Connection) -> Encoder:
         DatabaseError: the database holds no model yet, or embeddings of other weights than are found here.
         ModelError: its weights cannot be had here.
     """
-    stored = store.get_model(connection)
+    stored = catalog.get_model(connection)
     if stored is None:
         raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
     from vsdb.encoder import Encoder
@@ -91,7 +91,7 @@ def load_encoder(connection: Connection) -> Encoder:
     weights = Path(stored.weights_path) if stored.weights_path else None
     loaded = load_model(stored.model_name, weights=weights)
     if loaded.info.weights_sha256 != stored.weights_sha256:
-        raise store.other_model_error(stored.model_name, stored.model_name)
+        raise catalog.other_model_error(stored.model_name, stored.model_name)
     return Encoder(loaded, device="cpu")
 
 

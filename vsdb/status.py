@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsdb import database, schema, store
+from vsdb import catalog, database, schema
 from vsdb.output import clock, table
 from vsdb.schema import Connection
 
@@ -62,7 +62,7 @@ class DatabaseStatus:
 
 def read_status(connection: Connection) -> DatabaseStatus:
     """Read the figures from the database."""
-    model = store.get_model(connection)
+    model = catalog.get_model(connection)
     row = connection.execute(
         """select (select max(migration_id) from vsdb.migrations),
                   count(*), coalesce(sum(num_frames), 0)::bigint, coalesce(sum(num_patches), 0)::bigint,

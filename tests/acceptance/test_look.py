@@ -189,7 +189,7 @@ def test_a_player_that_cannot_start_is_said(run_vsdb: Run, clip: Path, tmp_path:
 def test_a_query_without_pictures_loads_nothing_for_them(dsn: str) -> None:
     code = (
         "import sys; from vsdb.cli import app; app(['query', 'a red car'], standalone_mode=False); "
-        "print([name for name in ('PIL', 'cv2', 'av', 'torch') if name in sys.modules])"
+        "print([name for name in ('PIL', 'av', 'cv2', 'numpy', 'torch') if name in sys.modules])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "VSDB_DSN": dsn}, capture_output=True, text=True, timeout=60

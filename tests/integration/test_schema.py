@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from vsdb import schema, store
+from vsdb import catalog, schema
 from vsdb.errors import DatabaseError
 from vsdb.schema import Connection
 from vsdb.types import ModelInfo
@@ -139,7 +139,7 @@ def test_another_dimension_changes_the_column_and_keeps_the_views(connection: Co
         interpolation="bicubic",
         resize_mode="shortest",
     )
-    store.register_model(connection, info)
+    catalog.register_model(connection, info)
     typed = "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = %s::regclass and attname = %s"
     assert connection.execute(typed, ["vsdb.patches", "embedding"]).fetchone() == ("halfvec(512)",)
     assert connection.execute("select count(*) from vsdb.patch_embeddings").fetchone() == (0,)

@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from vsdb import store
+from vsdb import catalog, store
 from vsdb.errors import DatabaseError
 from vsdb.schema import Connection
 from vsdb.store import FrameEmbeddings, NewVideo
@@ -32,7 +32,7 @@ MODEL = ModelInfo(
 @pytest.fixture(autouse=True)
 def registered(connection: Connection) -> None:
     """Every test's database is this model's."""
-    store.register_model(connection, MODEL)
+    catalog.register_model(connection, MODEL)
 
 
 def new_video(path: str = "/a.mp4", content: int = 1) -> NewVideo:
@@ -87,7 +87,7 @@ def test_what_is_copied_is_what_is_read(connection: Connection) -> None:
     for index, row in enumerate(rows):
         stored = np.array(row[6].strip("[]").split(","), dtype=np.float16)
         assert np.array_equal(stored, frame(index // 3).embeddings[index % 3])
-    (video,) = store.list_videos(connection)
+    (video,) = catalog.list_videos(connection)
     assert (video.num_frames, video.num_patches, video.duration_seconds) == (2, 6, 2.5)
 
 
@@ -104,7 +104,7 @@ def test_rows_are_six_to_a_page_and_out_of_toast(connection: Connection) -> None
 
 def again(connection: Connection) -> NewVideo:
     """The stored video, to be made anew."""
-    known = store.find_content(connection, new_video().content_sha256)
+    known = catalog.find_content(connection, new_video().content_sha256)
     assert known is not None
     return NewVideo(**{**vars(new_video()), "replaces": known.video_id})
 
@@ -122,7 +122,7 @@ def test_new_content_at_a_known_path_replaces_the_old(connection: Connection) ->
     write(connection, new_video(content=1))
     write(connection, new_video(content=2), num_frames=1)
     assert counts(connection) == (1, 3)
-    assert store.find_content(connection, bytes([1]) * 32) is None
+    assert catalog.find_content(connection, bytes([1]) * 32) is None
 
 
 def test_the_second_of_two_at_once_finds_the_first_one_s_rows(dsn: str, connection: Connection) -> None:
@@ -148,11 +148,11 @@ def test_the_second_of_two_at_once_finds_the_first_one_s_rows(dsn: str, connecti
 def test_a_moved_video_keeps_its_rows_and_takes_the_place_of_another(connection: Connection) -> None:
     write(connection, new_video("/old.mp4", content=1))
     write(connection, new_video("/new.mp4", content=2), num_frames=1)
-    known = store.find_content(connection, bytes([1]) * 32)
+    known = catalog.find_content(connection, bytes([1]) * 32)
     assert known is not None
-    store.move_video(connection, known.video_id, "/new.mp4")
+    catalog.move_video(connection, known.video_id, "/new.mp4")
     assert counts(connection) == (1, 6)
-    assert store.find_content(connection, bytes([1]) * 32) == store.StoredVideo(
+    assert catalog.find_content(connection, bytes([1]) * 32) == catalog.StoredVideo(
         **{**vars(known), "video_path": "/new.mp4"}
     )
 
@@ -170,8 +170,8 @@ def test_a_moved_video_keeps_its_rows_and_takes_the_place_of_another(connection:
 def test_remove_takes_a_path_a_folder_or_a_pattern(connection: Connection, pattern: str, left: list[str]) -> None:
     for content, path in enumerate(["/cam/a_1.mp4", "/cam/ab1.mp4", "/cam/deep/c.mp4", "/camera.mp4"]):
         write(connection, new_video(path, content + 1), num_frames=1)
-    store.remove_videos(connection, pattern)
-    assert [video.video_path for video in store.list_videos(connection)] == left
+    catalog.remove_videos(connection, pattern)
+    assert [video.video_path for video in catalog.list_videos(connection)] == left
     assert counts(connection)[1] == 3 * len(left)
 
 
@@ -181,17 +181,17 @@ def other_model(name: str = "tiny") -> ModelInfo:
 
 def test_other_weights_are_refused_with_what_to_do(connection: Connection) -> None:
     write(connection, new_video())
-    store.register_model(connection, MODEL)
+    catalog.register_model(connection, MODEL)
     with pytest.raises(DatabaseError, match=r"other weights of tiny.*--dsn DSN, or VSDB_HOME=FOLDER"):
-        store.register_model(connection, other_model())
+        catalog.register_model(connection, other_model())
     with pytest.raises(DatabaseError, match="holds embeddings of tiny.*RN50x4 was asked for"):
-        store.register_model(connection, other_model("RN50x4"))
-    assert store.get_model(connection) == MODEL
+        catalog.register_model(connection, other_model("RN50x4"))
+    assert catalog.get_model(connection) == MODEL
 
 
 def test_a_database_without_videos_takes_another_model(connection: Connection) -> None:
-    assert store.get_model(connection) is None
-    store.register_model(connection, other_model("RN50x4"))
+    assert catalog.get_model(connection) is None
+    catalog.register_model(connection, other_model("RN50x4"))
     with (
         pytest.raises(DatabaseError, match="holds embeddings of RN50x4"),
         store.write_video(connection, new_video(), MODEL),
@@ -201,7 +201,7 @@ def test_a_database_without_videos_takes_another_model(connection: Connection) -
         assert writer is not None
         writer.write([frame(0)])
         writer.finish(duration_seconds=1)
-    assert store.get_model(connection) == other_model("RN50x4")
+    assert catalog.get_model(connection) == other_model("RN50x4")
 
 
 def test_rows_do_not_depend_on_how_frames_come(connection: Connection) -> None:

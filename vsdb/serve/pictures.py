@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from vsdb import search, store
+from vsdb import catalog, search
 from vsdb.errors import DatabaseError, UsageError
 from vsdb.schema import Connection
 
@@ -30,7 +30,7 @@ class Encoders:
     def __call__(self, connection: Connection) -> Encoder:
         """The encoder of the database's model; see :func:`vsdb.search.load_encoder`."""
         with self._lock:
-            stored = store.get_model(connection)
+            stored = catalog.get_model(connection)
             if stored is None:
                 raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
             if self._encoder is None or self._encoder.info.weights_sha256 != stored.weights_sha256:

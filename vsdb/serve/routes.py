@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from vsdb import search, store
+from vsdb import catalog, search
 from vsdb.errors import VideoError
 from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
 from vsdb.serve.files import FileKeeper, StoredFile, file_response, find_file
@@ -74,7 +74,7 @@ def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> 
     with service.pool.connection() as connection:
         moments = search.search(connection, question, narrowing, load=service.encoders)
         nearest = None if moments else search.nearest(connection, question, narrowing, load=service.encoders)
-        model = store.get_model(connection)
+        model = catalog.get_model(connection)
         return SearchAnswer(
             prompt=asked.prompt,
             image=asked.image,
@@ -103,7 +103,7 @@ def score_video(asked: Annotated[ScoreParameters, Query()], service: Here) -> Sc
     """Score every sampled frame of a video; the rows of vsdb.score_video in SQL."""
     question = asked.question(service.pictures)
     with service.pool.connection() as connection:
-        videos = store.list_videos(connection, video_id=asked.video_id)
+        videos = catalog.list_videos(connection, video_id=asked.video_id)
         if not videos:
             raise NotFoundError(f"no video {asked.video_id} here")
         rows = search.score_video(connection, question, asked.video_id, load=service.encoders)
@@ -120,8 +120,8 @@ def score_video(asked: Annotated[ScoreParameters, Query()], service: Here) -> Sc
 def list_videos(asked: Annotated[VideosParameters, Query()], service: Here) -> VideosAnswer:
     """List videos by path; the rows of vsdb.videos_view in SQL."""
     with service.pool.connection() as connection:
-        num_videos, seconds = store.count_videos(connection, video_like=asked.video_like)
-        videos = store.list_videos(
+        num_videos, seconds = catalog.count_videos(connection, video_like=asked.video_like)
+        videos = catalog.list_videos(
             connection, video_like=asked.video_like, max_videos=asked.max_videos, offset=asked.offset
         )
     return VideosAnswer(num_videos=num_videos, duration_seconds=seconds, videos=videos)
