@@ -16,10 +16,8 @@ def write_pan(path: Path, *, seconds: int, size: tuple[int, int] = (1280, 720), 
     """Write H.264 of a camera that pans over a textured wall, with sensor noise; about 4 Mbit/s at 720p."""
     rng = np.random.default_rng(0)
     width, height = size
-    wall = sum(
-        cv2.resize(rng.normal(0, 30, (height // step, 2 * width // step, 3)), (2 * width, height))
-        for step in (4, 16, 64)
-    )
+    coarse = [rng.normal(0, 30, (height // step, 2 * width // step, 3)) for step in (4, 16, 64)]
+    wall = np.sum([cv2.resize(each, (2 * width, height)) for each in coarse], axis=0)
     noise = rng.normal(0, 4, (4, height, width, 3))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})

@@ -18,10 +18,11 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import article
 import av
@@ -71,7 +72,7 @@ def open_database(dsn: str | None) -> Iterator[str]:
                     server.stop()
 
 
-def take_turns(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def take_turns(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of each action; they take turns, after one call that warms the caches."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(repeats + 1):
@@ -108,7 +109,8 @@ def sampled_by_opencv(path: Path, num_threads: int) -> list[float]:
 
 def sampled_by_opencv_read(path: Path) -> list[float]:
     """Every frame converted, as the article does."""
-    capture, times = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    times: list[float] = []
     while capture.read()[0]:
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if seconds >= len(times) - 5e-4:
@@ -116,16 +118,17 @@ def sampled_by_opencv_read(path: Path) -> list[float]:
     return times
 
 
-def sampled_by_pyav(path: Path, skip_frame: str) -> list[float]:
+def sampled_by_pyav(path: Path, skip_frame: Literal["DEFAULT", "NONREF", "NONKEY"]) -> list[float]:
     times: list[float] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stream.codec_context.skip_frame = skip_frame
         for frame in container.decode(stream):
-            if frame.time - (stream.start_time or 0) * stream.time_base >= len(times) - 5e-4:
+            seconds = frame.time - float((stream.start_time or 0) * (stream.time_base or 0))
+            if seconds >= len(times) - 5e-4:
                 frame.to_ndarray(format="rgb24")
-                times.append(round(float(frame.time - (stream.start_time or 0) * stream.time_base), 6))
+                times.append(round(seconds, 6))
     return times
 
 
@@ -134,7 +137,7 @@ def measure_decode(path: Path, repeats: int) -> list[Row]:
     cores = len(psutil.Process().cpu_affinity() or [0])
     ways: dict[str, Callable[[], list[float]]] = {
         "OpenCV read() of every frame": lambda: sampled_by_opencv_read(path),
-        **{f"OpenCV grab(), {n} threads": (lambda n=n: sampled_by_opencv(path, n)) for n in (1, cores, cores + 1)},
+        **{f"OpenCV grab(), {n} threads": partial(sampled_by_opencv, path, n) for n in (1, cores, cores + 1)},
         "PyAV": lambda: sampled_by_pyav(path, "DEFAULT"),
         "PyAV, skip_frame NONREF": lambda: sampled_by_pyav(path, "NONREF"),
         "PyAV, skip_frame NONKEY": lambda: sampled_by_pyav(path, "NONKEY"),
@@ -185,7 +188,7 @@ def measure_stages(encoder: Encoder, image: Any, boxes: Any, dsn: str, repeats: 
         )
     counts = {"cut": len(boxes), "embed": batch, "store": num_frames * len(boxes)}
     tflops, gflop = measure_device(encoder)
-    rows = [{"stage": name, "rate": counts[name] / medians[name], "unit": "patches/s"} for name in counts]
+    rows: list[Row] = [{"stage": name, "rate": counts[name] / medians[name], "unit": "patches/s"} for name in counts]
     limit = 1000 * tflops / gflop
     rows[1]["note"] = f"{rows[1]['rate'] / limit:.0%} of {limit:.1f}: {tflops:.2f} TFLOP/s, {gflop:.2f} GFLOP a patch"
     return rows

@@ -189,8 +189,8 @@ def main() -> None:
     parser.add_argument("--dsn", help="PostgreSQL server; default: an embedded one")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    stages.ChangeWatch = CountingWatch  # type: ignore[misc]
-    stages.VideoReader = LaterReader  # type: ignore[misc]
+    stages.ChangeWatch = CountingWatch  # type: ignore[attr-defined]
+    stages.VideoReader = LaterReader  # type: ignore[attr-defined]
     clips = arguments.clips or ([] if arguments.still else [CLIP])
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 MILLISECOND = Fraction(1, 1000)
@@ -30,6 +31,7 @@ def write_video(
     """Write one frame at each time; frame i is a grey of level ``frame_grey(i)`` unless images are given."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=25, options=codec_options or {})
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = stream.time_base = MILLISECOND

@@ -45,7 +45,7 @@ def save_as_openai_archive(state_dict: dict[str, torch.Tensor], path: Path) -> N
                 module.add_module(parent, torch.nn.Module())
             module = getattr(module, parent)
         module.register_buffer(last, tensor)
-    torch.jit.script(root).save(str(path))
+    torch.jit.script(root).save(str(path))  # type: ignore[no-untyped-call]
 
 
 class ArticleModel:

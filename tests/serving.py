@@ -43,7 +43,7 @@ class Served:
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    def request(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Answer:
         """Send a request; the path is not normalised."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:

@@ -132,7 +132,7 @@ def test_a_home_with_a_long_path_keeps_its_socket_private(home: Path) -> None:
     try:
         assert vsdb(long_home, "db", "start").returncode == 0
         dsn = vsdb(long_home, "db", "dsn").stdout.strip()
-        folder = Path(psycopg.conninfo.conninfo_to_dict(dsn)["host"])
+        folder = Path(str(psycopg.conninfo.conninfo_to_dict(dsn)["host"]))
         assert long_home not in folder.parents
         assert folder.stat().st_mode & 0o777 == 0o700
         assert vsdb(long_home, "status").returncode == 0

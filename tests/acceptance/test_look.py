@@ -199,7 +199,7 @@ def test_a_query_without_pictures_loads_nothing_for_them(dsn: str) -> None:
 
 def test_the_answer_to_a_picture_is_named_after_it(run_vsdb: Run, clip: Path, tmp_path: Path) -> None:
     with av.open(str(clip)) as container:
-        next(container.decode(video=0)).to_image().save(tmp_path / "First Frame.png")
+        next(container.decode(video=0)).to_image().save(tmp_path / "First Frame.png")  # type: ignore[no-untyped-call]
     run = run_vsdb("query", "--image", str(tmp_path / "First Frame.png"), "-n", "1", "--save", str(tmp_path / "out"))
     assert run.returncode == 0, run.stderr
     assert names(tmp_path / "out")[-1] == "first-frame_contact_sheet.jpg"

@@ -82,7 +82,7 @@ def test_then_keeps_the_order_of_events(street_index: vsdb.Index) -> None:
 def test_questions_that_make_no_sense_are_refused(street_index: vsdb.Index) -> None:
     for arguments in ({}, {"prompt": "a dog", "image": "dog.png"}, {"prompt": "a", "then": "b", "exact": True}):
         with pytest.raises(UsageError):
-            street_index.search(**arguments)  # type: ignore[arg-type]
+            street_index.search(**arguments)
 
 
 def test_recording_time_narrows_and_joins(street_index: vsdb.Index) -> None:

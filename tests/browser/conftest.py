@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from tests.serving import Served, serving
 
@@ -54,20 +54,21 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
+    def note_console(message: ConsoleMessage) -> None:
+        # A refused request is said on the page, and by the browser here as well.
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    def note_dialog(dialog: Dialog) -> None:
+        complaints.append(dialog.message)
+        dialog.dismiss()
+
     def open_one(address: str, *, width: int = 1280, height: int = 900) -> Page:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        # A refused request is said on the page, and by the browser here as well.
-        page.on(
-            "console",
-            lambda message: (
-                complaints.append(message.text)
-                if message.type in ("error", "warning") and "Failed to load resource" not in message.text
-                else None
-            ),
-        )
-        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("console", note_console)
+        page.on("dialog", note_dialog)
         page.goto(address)
         return page
 

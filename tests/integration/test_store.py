@@ -69,7 +69,7 @@ def counts(connection: Connection) -> tuple[int, int]:
         "select (select count(*) from vsdb.videos), (select count(*) from vsdb.patches)"
     ).fetchone()
     assert row is not None
-    return row
+    return row[0], row[1]
 
 
 def test_what_is_copied_is_what_is_read(connection: Connection) -> None:

@@ -18,12 +18,13 @@ Scene = NDArray[np.float64]
 def scene() -> Scene:
     """A still picture with edges; levels of 255."""
     rng = np.random.default_rng(0)
-    return np.kron(rng.uniform(40, 200, (18, 32, 3)), np.ones((10, 10, 1)))
+    return np.asarray(np.kron(rng.uniform(40, 200, (18, 32, 3)), np.ones((10, 10, 1))), np.float64)
 
 
 def look(watch: ChangeWatch, scene: Scene, *, noise: float = 0.0, seed: int = 0) -> list[int]:
     noisy = scene + np.random.default_rng(seed).normal(0, noise, scene.shape)
-    return watch.fresh(noisy.round().clip(0, 255).astype(np.uint8)).tolist()
+    fresh: list[int] = watch.fresh(noisy.round().clip(0, 255).astype(np.uint8)).tolist()
+    return fresh
 
 
 def patches_over(left: int, top: int, right: int, bottom: int) -> list[int]:

@@ -28,7 +28,7 @@ def frames(path: Path) -> list[tuple[float, float]]:
     """Time and grey of every frame."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
-        start = float((video.start_time or 0) * video.time_base)
+        start = float((video.start_time or 0) * (video.time_base or 0))
         return [(round((f.time or 0.0) - start, 3), float(upright(f).mean())) for f in container.decode(video=0)]
 
 

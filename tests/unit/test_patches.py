@@ -14,7 +14,8 @@ from vsdb.patches import default_patch_size, default_stride, patch_boxes
 
 def grid(width: int, height: int) -> list[list[int]]:
     size = default_patch_size(width, height)
-    return patch_boxes(width, height, patch_size=size, stride=default_stride(size)).tolist()
+    boxes: list[list[int]] = patch_boxes(width, height, patch_size=size, stride=default_stride(size)).tolist()
+    return boxes
 
 
 def test_720p_has_the_article_s_grid_and_the_whole_frame() -> None:
