@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 import vsdb
 from tests import clips
@@ -86,6 +86,21 @@ def test_the_list_of_videos_never_replaces_an_answer(open_page: Open, served: Se
     expect(page.locator("#status")).to_contain_text("a red car")
     assert cards.count() == count > 1
     assert seen == "AbortError"
+
+
+def test_an_image_that_comes_late_never_replaces_a_newer_question(open_page: Open, served: Served) -> None:
+    page = open_page(served.base)
+    held: list[Route] = []
+    page.route("**/api/images*", lambda route: held.append(route))
+    picture = FilePayload(name="any.png", mimeType="image/png", buffer=b"the answer does not come from the server")
+    page.get_by_label("Search by image").set_input_files(picture)
+    expect(page.locator("#status")).to_contain_text("Looking at the image")
+    search(page, "a red car")
+    with page.expect_response("**/api/images*"):
+        held[0].fulfill(json={"image": "late"})
+    page.wait_for_timeout(200)
+    expect(page.locator("#status")).to_contain_text("a red car")
+    assert "image" not in page.url
 
 
 def test_a_click_plays_the_video_at_the_moment(open_page: Open, served: Served, street_index: vsdb.Index) -> None:

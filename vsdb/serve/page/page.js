@@ -17,6 +17,7 @@ const player = new Player();
 let shown = null; // the question that the results on the page answer
 let moments = [];
 let asking = null;
+let turns = 0; // of questions: an image that took longer than the next question is not shown any more
 const paths = new Map(); // of the videos that were shown
 
 function state() {
@@ -70,6 +71,7 @@ function fillForm() {
 
 /** Show what the address says. */
 async function show() {
+  turns += 1;
   fillForm();
   let asked;
   try {
@@ -154,13 +156,15 @@ function closePlayer() {
 
 async function askImage(file) {
   if (!file) return;
+  const turn = ++turns;
   say("Looking at the image… The first one takes some seconds: the model is loaded for it.");
   try {
     const image = await addImage(file);
+    if (turn !== turns) return;
     await preview(file);
     await go(addressOf({ q: null, image, n: null, play: null, t: null, at: null }));
   } catch (error) {
-    say(error.message, true);
+    if (turn === turns) say(error.message, true);
   }
 }
 
