@@ -44,7 +44,9 @@ def draw(config: dict[str, Any], seed: int, phase: Any, batches: Any) -> None:
     sampler = Sampler(Prepared(PREPARED), seed)
     while True:
         now = config["phases"][phase.value]
-        sampler.difficulty = Difficulty(**{name: value for name, value in now.items() if name != "until"})
+        sampler.difficulty = Difficulty(
+            **{name: value for name, value in now.items() if name not in ("until", "losses")}
+        )
         arrays = to_arrays(sampler.batch(config["num_pictures"], config["num_captions"]))
         if not put_while_wanted(batches, arrays):
             return

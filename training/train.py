@@ -1,6 +1,6 @@
 """Train the model tiny on pictures that are drawn while it trains.
 
-    python -m training.train --minutes 150 [--run training/runs/one] [--workers 2] [--device cuda]
+    python -m training.train --minutes 180 [--run training/runs/one] [--workers 2] [--device cuda]
 
 Stopped or killed, the same command goes on from the last checkpoint (one every two minutes). At the end
 `RUN/model.pt` holds the averaged weights, which `python -m training.pack` packs. `--steps` instead of
@@ -170,7 +170,7 @@ class Training:
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             losses = losses_of(self.model, moved, self.config["label_smoothing"])
-        weights = {"contrast": 1.0} | self.config["losses"]
+        weights = {"contrast": 1.0} | self.config["losses"] | self.config["phases"][self.phase].get("losses", {})
         total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
         self.optimizer.zero_grad()
         torch.autograd.backward(total)
