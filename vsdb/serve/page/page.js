@@ -71,7 +71,6 @@ function fillForm() {
 
 /** Show what the address says. */
 async function show() {
-  turns += 1;
   fillForm();
   let asked;
   try {
@@ -89,6 +88,7 @@ async function show() {
 }
 
 async function showResults(asked) {
+  turns += 1;
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
@@ -96,7 +96,7 @@ async function showResults(asked) {
   try {
     if (asked) showMoments(asked, await findMoments(asked, signal));
     else showVideos(await listVideos(PAGE_VIDEOS, signal));
-    if (!signal.aborted) shown = JSON.stringify(asked);
+    shown = JSON.stringify(asked);
   } finally {
     if (!signal.aborted) $("results").classList.remove("waiting");
   }
