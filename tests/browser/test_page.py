@@ -90,6 +90,7 @@ def test_the_list_of_videos_never_replaces_an_answer(open_page: Open, served: Se
 
 def test_an_image_that_comes_late_never_replaces_a_newer_question(open_page: Open, served: Served) -> None:
     page = open_page(served.base)
+    expect(page.locator("#status")).to_contain_text("1 video, 1:00.0 in all")  # else it comes after "Looking at"
     held: list[Route] = []
     page.route("**/api/images*", lambda route: held.append(route))
     picture = FilePayload(name="any.png", mimeType="image/png", buffer=b"the answer does not come from the server")
