@@ -12,7 +12,7 @@ help: ## Say what there is
 demo: $(VENV)/installed ## Install, ingest the bundled clip and answer a few prompts
 	$(BIN)/vsdb demo
 
-test: lint tests ## All that CI runs: ruff, mypy, pytest
+test: lint tests ## All that CI runs: ruff, mypy, pytest (10 GB of disk)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -24,7 +24,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoder, reference
     weights = reference.random_openai_state_dict()
     path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
     reference.save_as_openai_archive(weights, path)
-    return Encoder(load_model("RN50x4", weights=path), device="cpu"), reference.ArticleModel(weights)
+    encoder = Encoder(load_model("RN50x4", weights=path), device="cpu")
+    path.unlink()  # 700 MB
+    return encoder, reference.ArticleModel(weights)
 
 
 def boxes_of(image: NDArray[np.uint8], *, every: int) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ def openai_weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def openai_archive(openai_weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def openai_archive(
+    openai_weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
     reference.save_as_openai_archive(openai_weights, path)
-    return path
+    yield path
+    path.unlink()  # 700 MB
 
 
 def test_openai_s_archive_gives_openai_s_text_embedding(
@@ -102,7 +106,7 @@ def test_the_hub_s_file_is_read_where_it_is_on_the_machine(
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(commit)
     (repository / "snapshots" / commit).mkdir(parents=True)
-    plain = {name: tensor.contiguous() for name, tensor in openai_weights.items() if name not in OPENAI_BOOKKEEPING}
+    plain = {name: tensor.half() for name, tensor in openai_weights.items() if name not in OPENAI_BOOKKEEPING}
     save_file(plain, repository / "snapshots" / commit / "open_clip_model.safetensors")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
