@@ -1,35 +1,45 @@
 -- What a prompt scores against patches that have nothing to do with it: the ground that moments stand out from.
 -- Re-applied at every migrate.
 
-create or replace function vsdb.sample_tids(num_pages bigint) returns tid[]
-language sql immutable parallel safe
-begin atomic
-    -- Six rows fill a page of vsdb.patches. 170 pages spread evenly hold about 1,000 rows, whatever the size.
-    select array_agg(format('(%s,%s)', page, place)::tid order by page, place)
-    from (select distinct i * num_pages / 170 as page from generate_series(0, 169) as i) as pages,
-         generate_series(1, 6) as place;
-end;
-comment on function vsdb.sample_tids(bigint) is
-    'Internal. Row addresses of a repeatable sample of about 1,000 patches, spread evenly over num_pages pages.';
-
 create or replace function vsdb.score_sample(query halfvec) returns table (mean real, deviation real)
 language sql stable parallel safe
 begin atomic
-    with scored as materialized (
+    -- By key and not by page: rows that were removed, or are not committed yet, must not change a score.
+    with spans as (
+        select v.video_id,
+               v.num_patches / v.num_frames as patches_a_frame,
+               sum(v.num_frames) over (order by v.video_id) - v.num_frames as frames_before,
+               sum(v.num_frames) over (order by v.video_id) as frames_through,
+               sum(v.num_frames) over () as num_frames
+        from vsdb.videos v
+    ),
+    -- 170 frames spread evenly over all, each with six of its patches, which are others from frame to frame.
+    places as (
+        select s.video_id,
+               (place * s.num_frames / 170 - s.frames_before)::integer as frame_index,
+               6 * place % s.patches_a_frame as patch_index
+        from spans s
+        cross join lateral generate_series((170 * s.frames_before + s.num_frames - 1) / s.num_frames,
+                                           (170 * s.frames_through - 1) / s.num_frames) as place
+    )
+    select avg(p.score)::real, stddev_pop(p.score)::real
+    from places
+    cross join lateral (
         select (-100 * (p.embedding <#> query))::real as score
         from vsdb.patches p
-        -- The sub-select makes the addresses a value that is known before the scan, so that they are all it reads.
-        where p.ctid = any ((
-            select vsdb.sample_tids(pg_relation_size('vsdb.patches') / current_setting('block_size')::bigint)
-        )::tid[])
-    )
-    select avg(s.score)::real, stddev_pop(s.score)::real from scored s;
+        where p.video_id = places.video_id
+          and p.frame_index = places.frame_index
+          and p.patch_index >= places.patch_index
+        order by p.patch_index
+        limit 6  -- which also keeps the planner from reading the whole table
+    ) p;
 end;
 comment on function vsdb.score_sample(halfvec) is
     'Internal. Mean and standard deviation of the scores (100 x cosine) of a query of length 1 over a repeatable sample of the database''s patches; null without patches.';
 
 create or replace function vsdb.refresh_background() returns boolean
 language plpgsql volatile
+set search_path = ''
 as $$
 declare
     measured integer;

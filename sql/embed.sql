@@ -74,10 +74,10 @@ declare
     products vector[] := '{}';
 begin
     for i in 1 .. cardinality(tokens) by 8 loop
-        products := products || vsdb.multiply_eight(
+        products := pg_catalog.array_cat(products, vsdb.multiply_eight(
             layer_number, matrix_number, part_number,
             tokens[i], tokens[i + 1], tokens[i + 2], tokens[i + 3],
-            tokens[i + 4], tokens[i + 5], tokens[i + 6], tokens[i + 7]);
+            tokens[i + 4], tokens[i + 5], tokens[i + 6], tokens[i + 7]));
     end loop;
     return array(select s.addend - s.product
                  from unnest(addends, products) with ordinality s(addend, product, place) order by s.place);
@@ -231,6 +231,7 @@ comment on function vsdb.remembered_embedding is 'The embedding of a prompt that
 -- stays: storing another one alters this function, which makes every session plan anew.
 create or replace function vsdb.embed(prompt text)
 returns halfvec language plpgsql immutable strict parallel safe cost 1000000
+set search_path = ''
 as $$
 declare
     tower_architecture text := (select t.architecture from vsdb.text_towers t);
@@ -265,6 +266,7 @@ comment on function vsdb.may_remember is 'Whether this session may write to vsdb
 
 create or replace function vsdb.remember(prompt text)
 returns halfvec language plpgsql volatile strict cost 1000000
+set search_path = ''
 as $$
 declare
     known vsdb.prompt_embeddings.embedding%type := vsdb.remembered_embedding(prompt);

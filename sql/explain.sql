@@ -4,9 +4,7 @@ create or replace function vsdb.plan_scan(
     query halfvec, scan text, video_ids bigint[], from_seconds float8, to_seconds float8
 ) returns jsonb
 language plpgsql volatile
-set search_path from current
-set ivfflat.probes = 300  -- as vsdb.find_moments
-set ivfflat.iterative_scan = 'relaxed_order'
+set search_path = ''
 set enable_seqscan = on  -- what the scan's own function sets is set below, and restored at the end because it stands here
 set enable_bitmapscan = on
 set enable_sort = on
@@ -14,6 +12,7 @@ set enable_indexscan = on
 as $$
 declare
     plan jsonb;
+    settings constant text[] := vsdb.widen_index_scan();
 begin
     if scan = 'index' then
         perform set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_bitmapscan', 'enable_sort']) name;
@@ -27,6 +26,7 @@ begin
     using case when scan = 'patches' then vsdb.unit_query(query)
                else (select q.turned from vsdb.turn_query(vsdb.unit_query(query)) q) end,
           video_ids, from_seconds, to_seconds;
+    perform vsdb.restore_index_scan(settings);
     return plan;
 end;
 $$;

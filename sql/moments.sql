@@ -37,7 +37,8 @@ comment on function vsdb.score_frames(
 ) is 'Internal. The frames first_frame to last_frame of a video that the filters leave, in order: their numbers, times in seconds, and the scores (100 x cosine) of their best patches.';
 
 create or replace function vsdb.run_around(
-    peak_frame integer, frames integer[], seconds float8[], scores real[], cut real, gap_seconds float8
+    peak_frame integer, frames integer[], seconds float8[], scores real[], cut real, gap_seconds float8,
+    join_neighbours boolean
 ) returns table (
     start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
     first_frame integer, last_frame integer, first_covered integer, last_covered integer,
@@ -48,6 +49,7 @@ begin atomic
     -- hits: the frames that reach the cut, each with the hit before it.
     with hits as (
         select f.frame_index, f.pts_seconds, f.score,
+               lag(f.frame_index) over (order by f.frame_index) as previous_frame,
                lag(f.pts_seconds) over (order by f.frame_index) as previous_seconds
         from unnest(frames, seconds, scores) as f (frame_index, pts_seconds, score)
         where f.score >= cut
@@ -55,7 +57,8 @@ begin atomic
     -- runs: hits closer than gap_seconds carry the same number.
     runs as (
         select h.*,
-               count(*) filter (where h.pts_seconds - h.previous_seconds >= gap_seconds)
+               count(*) filter (where h.pts_seconds - h.previous_seconds >= gap_seconds
+                                      and not (join_neighbours and h.frame_index = h.previous_frame + 1))
                    over (order by h.frame_index) as run
         from hits h
     ),
@@ -78,12 +81,13 @@ begin atomic
     cross join lateral (
         select min(f.frame_index) as first_covered, max(f.frame_index) as last_covered
         from unnest(frames, seconds) as f (frame_index, pts_seconds)
-        where f.frame_index between run.first_frame and run.last_frame
+        where f.frame_index between run.first_frame - join_neighbours::integer
+                                and run.last_frame + join_neighbours::integer
            or (f.pts_seconds > run.start_seconds - gap_seconds and f.pts_seconds < run.last_seconds + gap_seconds)
     ) near;
 end;
-comment on function vsdb.run_around(integer, integer[], float8[], real[], real, float8) is
-    'Internal. The run of hits (frames of score >= cut, neighbours closer than gap_seconds) that holds peak_frame, among consecutive frames of one video, and the seconds from its first (last) hit to the first (last) of those frames.';
+comment on function vsdb.run_around(integer, integer[], float8[], real[], real, float8, boolean) is
+    'Internal. The run of hits (frames of score >= cut, each closer than gap_seconds to the next or, if join_neighbours, the very next) that holds peak_frame, among consecutive frames of one video, and the seconds from its first (last) hit to the first (last) of those frames.';
 
 create or replace function vsdb.frame_range(video_id bigint, first_frame integer, last_frame integer)
 returns int8range
@@ -107,6 +111,7 @@ declare
     reach integer := 12;
     window_first integer := peak_frame - reach;
     window_last integer := peak_frame + reach;
+    join_neighbours boolean;
     starts_here boolean := false;
     ends_here boolean := false;
     frames integer[] := '{}';
@@ -118,8 +123,7 @@ declare
     run record;
 begin
     -- A video sampled more rarely than gap_seconds has no frame between neighbours to tell them apart.
-    select case when gap_seconds > 0 and v.every_seconds >= gap_seconds then 1.5 * v.every_seconds else gap_seconds end
-    into gap_seconds
+    select gap_seconds > 0 and (v.every_seconds >= gap_seconds or v.keyframes) into join_neighbours
     from vsdb.videos v
     where v.video_id = in_video;
     select s.frames, s.seconds, s.scores into frames, seconds, scores
@@ -130,7 +134,8 @@ begin
         loop
             -- Full width at half maximum, the background being zero: the cut follows the run's own best score.
             cut := coalesce(min_score, least(peak_score, (peak_score + background) / 2));
-            select * into run from vsdb.run_around(peak_frame, frames, seconds, scores, cut, gap_seconds);
+            select * into run from vsdb.run_around(peak_frame, frames, seconds, scores, cut, gap_seconds,
+                                                  join_neighbours);
             -- A run that reaches a better moment is the slope of that moment, not another one.
             is_slope := taken && vsdb.frame_range(in_video, run.first_frame, run.last_frame);
             exit when is_slope or run.score <= peak_score;

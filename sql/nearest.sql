@@ -88,6 +88,33 @@ comment on function vsdb.nearest_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
 ) is 'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key. Reads every patch once.';
 
+-- A SET clause of a function would be shorter, but only a superuser may write one for a setting of an extension that
+-- the session has not loaded yet, as when a backup is restored.
+create or replace function vsdb.widen_index_scan() returns text[]
+language plpgsql volatile
+as $$
+declare
+    settings constant text[] := array[coalesce(current_setting('ivfflat.probes', true), '1'),
+                                      coalesce(current_setting('ivfflat.iterative_scan', true), 'off')];
+begin
+    perform set_config('ivfflat.probes', '300', true),  -- of 4,000 lists at most
+            -- Where filters leave few of the runs, more lists are read.
+            set_config('ivfflat.iterative_scan', 'relaxed_order', true);
+    return settings;
+end;
+$$;
+comment on function vsdb.widen_index_scan() is
+    'Internal. Sets how much of the index is read, until the end of the transaction, and returns what was set before.';
+
+create or replace function vsdb.restore_index_scan(settings text[]) returns void
+language plpgsql volatile
+as $$
+begin
+    perform set_config('ivfflat.probes', settings[1], true), set_config('ivfflat.iterative_scan', settings[2], true);
+end;
+$$;
+comment on function vsdb.restore_index_scan(text[]) is 'Internal. Undoes vsdb.widen_index_scan.';
+
 create or replace function vsdb.open_index(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz, max_candidates integer

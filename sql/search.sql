@@ -33,11 +33,11 @@ create or replace function vsdb.check_search(max_moments integer, gap_seconds fl
 language plpgsql immutable parallel safe
 as $$
 begin
-    if max_moments is null or max_moments < 1 then
-        raise exception 'max_moments is %, expected 1 or more', coalesce(max_moments::text, 'null')
+    if max_moments is null or not max_moments between 1 and 100000 then
+        raise exception 'max_moments is %, expected 1 to 100000', coalesce(max_moments::text, 'null')
             using errcode = 'invalid_parameter_value', hint = 'Leave it out for 6 moments.';
     elsif gap_seconds is null or not gap_seconds between 0 and 1e9 then
-        raise exception 'gap_seconds is %, expected 0 or more', coalesce(gap_seconds::text, 'null')
+        raise exception 'gap_seconds is %, expected 0 to 1e9', coalesce(gap_seconds::text, 'null')
             using errcode = 'invalid_parameter_value', hint = 'Leave it out for 2 seconds.';
     end if;
 end;
@@ -56,8 +56,7 @@ create or replace function vsdb.find_moments(
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable
-set ivfflat.probes = 300  -- of 4,000 lists at most
-set ivfflat.iterative_scan = 'relaxed_order'  -- where filters leave few of the runs, more lists are read
+set search_path = ''  -- nobody's operators but PostgreSQL's
 set plan_cache_mode = force_generic_plan  -- the same small statements run many times
 set jit = off
 as $$
@@ -81,6 +80,7 @@ declare
     candidates refcursor;
     candidate record;
     moment record;
+    settings constant text[] := vsdb.widen_index_scan();
 begin
     -- What a coarse scan leaves open, the exact one settles.
     foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
@@ -136,6 +136,7 @@ begin
                or last_score < floor - slack * (floor - background)
                or scan = 'runs' and num_candidates < max_candidates;  -- these were all that the filters leave
     end loop;
+    perform vsdb.restore_index_scan(settings);
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;
@@ -182,14 +183,18 @@ begin atomic
         from question q,
              ground g,
              vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
-             vsdb.find_moments(q.embedding, g.score, max_moments, min_score::real, gap_seconds, c.chosen_ids,
+             vsdb.find_moments(q.embedding, g.score, max_moments,
+                               (case when abs(min_score) > 1e6 then sign(min_score) * 1e6 else min_score end)::real,
+                               gap_seconds, c.chosen_ids,
                                from_seconds, to_seconds, recorded_from, recorded_to, c.scan) m
     )
-    -- A moment lasts until the next sample would have come, or the video ends.
+    -- A moment lasts until the next sample would have come (key frames: after their mean distance), or the video ends.
     select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,
            v.video_path,
            f.start_seconds,
-           greatest(f.last_seconds, least(f.last_seconds + v.every_seconds, v.duration_seconds)),
+           greatest(f.last_seconds, least(v.duration_seconds,
+               f.last_seconds + greatest(v.every_seconds,
+                                         case when v.keyframes then v.duration_seconds / v.num_frames end))),
            f.best_seconds,
            f.score,
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
@@ -206,7 +211,7 @@ begin atomic
         limit 1
     ) best
     -- Unless a bound was given, the best moment decides: if it does not stand out, nothing matches.
-    where case when min_z is not null then coalesce(f.z >= min_z, true)
+    where case when min_z is not null then coalesce(f.z, '-infinity') >= min_z
                when min_score is not null then true
                else coalesce((select max(b.z) from found b) >= 1.0, true) end
     order by 1

@@ -1,7 +1,7 @@
 -- More ways to ask; each composes with vsdb.search_embedding. Re-applied at every migrate.
 
 create or replace function vsdb.without(query halfvec, unwanted halfvec, weight float8 default 0.5) returns halfvec
-language sql immutable parallel safe
+language sql stable parallel safe
 begin atomic
     select l2_normalize(vsdb.unit_query(query)
                         - vsdb.unit_query(unwanted) * array_fill(weight::real, array[vector_dims(query)])::halfvec);

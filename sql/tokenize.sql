@@ -263,6 +263,7 @@ comment on function vsdb.word_tokens is 'The tokens of one word; the two special
 
 create or replace function vsdb.tokenize(prompt text)
 returns integer[] language plpgsql stable strict parallel safe cost 10000
+set search_path = ''
 as $$
 declare
     num_kept integer := coalesce((select t.context_length from vsdb.text_towers t), 77) - 2;

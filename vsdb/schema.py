@@ -92,13 +92,23 @@ def migrate(connection: Connection) -> list[str]:
 
 
 def apply_functions(connection: Connection) -> None:
-    """Apply views, functions and grants again, inside the caller's transaction."""
+    """Apply views, functions and grants again, inside the caller's transaction; drop functions that are none of these.
+
+    One that another version left, with other arguments, would make calls ambiguous.
+
+    Raises:
+        DatabaseError: something that others built on a function stands in the way.
+    """
+    before = _functions(connection)
+    *definitions, grants = function_files()
     try:
         with connection.transaction():
-            _apply(function_files(), connection)
-    except errors.InvalidFunctionDefinition:  # a function of another version has other result columns
+            _apply(definitions, connection)
+    except (errors.InvalidFunctionDefinition, errors.AmbiguousFunction):  # other result columns, or more arguments
         drop_functions(connection)
-        _apply(function_files(), connection)
+        _apply(definitions, connection)
+    _drop(before & _functions(connection), connection)
+    _apply([grants], connection)  # last: it touches every function
     _record(connection, FUNCTIONS_ID, "functions", _functions_sha256())
 
 
@@ -128,10 +138,16 @@ def check(connection: Connection) -> None:
 
 
 def check_server(connection: Connection) -> None:
-    """Raise DatabaseError when the server is older than vsdb supports."""
+    """Raise DatabaseError when the server is older than vsdb supports, or the database is not UTF-8."""
     if connection.info.server_version < MIN_SERVER * 10_000:
         raise DatabaseError(
             f"PostgreSQL {connection.info.server_version // 10_000} is too old, vsdb needs {MIN_SERVER} or newer"
+        )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise DatabaseError(
+            f"the database's encoding is {encoding}, and prompts and paths need UTF8; make another database: "
+            "create database vsdb encoding 'UTF8' template template0"
         )
 
 
@@ -191,13 +207,37 @@ def set_embedding_dim(connection: Connection, dim: int) -> None:
 
 
 def drop_functions(connection: Connection) -> None:
-    """Drop all functions but triggers in one statement, so that only what others built on them stands in the way."""
+    """Drop all functions but triggers.
+
+    Raises:
+        DatabaseError: something that others built on them stands in the way.
+    """
+    _drop(_functions(connection), connection)
+
+
+def _functions(connection: Connection) -> set[tuple[int, str]]:
+    """Every function but triggers: its oid, and the place of its row, which is another one once it was replaced."""
+    return set(
+        connection.execute(
+            """select oid, ctid::text from pg_proc
+               where pronamespace = 'vsdb'::regnamespace and prorettype <> 'trigger'::regtype"""
+        )
+    )
+
+
+def _drop(functions: set[tuple[int, str]], connection: Connection) -> None:
+    """Drop functions in one statement, so that they do not stand in each other's way."""
     row = connection.execute(
-        """select string_agg(oid::regprocedure::text, ', ') from pg_proc
-           where pronamespace = 'vsdb'::regnamespace and prorettype <> 'trigger'::regtype"""
+        "select string_agg(oid::regprocedure::text, ', ') from unnest(%s::oid[]) oid", [[oid for oid, _ in functions]]
     ).fetchone()
-    if row and row[0]:
-        connection.execute("drop routine " + row[0])
+    try:
+        if row and row[0]:
+            connection.execute("drop routine " + row[0])
+    except errors.DependentObjectsStillExist as error:
+        raise DatabaseError(
+            f"functions of vsdb have to be replaced, but {error.diag.message_detail}; "
+            "drop what depends on them, run the command again, and create it anew"
+        ) from error
 
 
 def _is_empty(connection: Connection) -> bool:

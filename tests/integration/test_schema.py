@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.integration.search_data import add_video, scores
 from vsdb import catalog, schema
+from vsdb.embedded import EmbeddedServer
 from vsdb.errors import DatabaseError
 from vsdb.schema import Connection
 from vsdb.types import ModelInfo
+from vsdb.upkeep import build_index
 
 NewDatabase = Callable[[str], str]
 
@@ -127,19 +133,21 @@ def test_the_reader_reads_and_writes_nothing(connection: Connection) -> None:
             connection.execute(statement)
 
 
+OTHER_MODEL = ModelInfo(
+    model_name="ViT-B-32",
+    weights_sha256=bytes(32),
+    weights_path=None,
+    embedding_dim=512,
+    image_size=224,
+    image_mean=(0.5, 0.5, 0.5),
+    image_std=(0.5, 0.5, 0.5),
+    interpolation="bicubic",
+    resize_mode="shortest",
+)
+
+
 def test_another_dimension_changes_the_column_and_keeps_the_views(connection: Connection) -> None:
-    info = ModelInfo(
-        model_name="ViT-B-32",
-        weights_sha256=bytes(32),
-        weights_path=None,
-        embedding_dim=512,
-        image_size=224,
-        image_mean=(0.5, 0.5, 0.5),
-        image_std=(0.5, 0.5, 0.5),
-        interpolation="bicubic",
-        resize_mode="shortest",
-    )
-    catalog.register_model(connection, info)
+    catalog.register_model(connection, OTHER_MODEL)
     typed = "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = %s::regclass and attname = %s"
     assert connection.execute(typed, ["vsdb.patches", "embedding"]).fetchone() == ("halfvec(512)",)
     assert connection.execute("select count(*) from vsdb.patch_embeddings").fetchone() == (0,)
@@ -151,3 +159,57 @@ def test_a_function_of_another_version_is_replaced(connection: Connection) -> No
     connection.execute("create function vsdb.has_index() returns text language sql as $$ select 'old' $$")
     schema.migrate(connection)
     assert connection.execute("select vsdb.has_index()").fetchone() == (False,)
+
+
+def test_an_index_of_another_model_goes_with_it(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([float(index) for index in range(90)]))
+    build_index(connection, min_patches=1)
+    assert connection.execute("select count(*) > 0, vsdb.has_index() from vsdb.turning").fetchone() == (True, True)
+    connection.execute("delete from vsdb.videos")
+    catalog.register_model(connection, OTHER_MODEL)
+    assert connection.execute("select count(*), vsdb.has_index() from vsdb.turning").fetchone() == (0, False)
+
+
+def test_what_another_version_left_makes_no_call_ambiguous(connection: Connection) -> None:
+    connection.execute("create function vsdb.has_index(old integer default 1) returns text language sql return 'old'")
+    connection.execute("create function vsdb.gone() returns text language sql return 'old'")
+    schema.migrate(connection)
+    assert connection.execute("select vsdb.has_index(), to_regproc('vsdb.gone')").fetchone() == (False, None)
+
+
+def test_a_view_on_a_function_that_has_to_go_is_named(connection: Connection) -> None:
+    connection.execute("create function vsdb.has_index(old integer) returns text language sql return 'old'")
+    connection.execute("create view public.report as select vsdb.has_index(1)")
+    with pytest.raises(DatabaseError, match="view report depends on function"):
+        schema.migrate(connection)
+    schema.check(connection)
+
+
+def test_a_database_of_another_encoding_is_refused(new_database: NewDatabase) -> None:
+    with (
+        connect(new_database("template0 encoding 'LATIN1' locale 'C'")) as connection,
+        pytest.raises(DatabaseError, match="encoding is LATIN1"),
+    ):
+        schema.migrate(connection)
+
+
+def test_a_backup_is_restored_by_an_owner_who_is_no_superuser(
+    server: EmbeddedServer, street_dsn: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """As on a managed server, where an administrator creates the extension."""
+    dsn = new_database("template0")
+    with connect(dsn) as connection:
+        connection.execute("create extension vector; create role restorer login")
+        connection.execute(f"alter database {connection.info.dbname} owner to restorer")
+    backup = str(tmp_path / "backup")
+    owned = make_conninfo(dsn, user="restorer")
+    subprocess.run([server.program("pg_dump"), "-Fc", "-n", "vsdb", "-f", backup, street_dsn], check=True)
+    subprocess.run([server.program("pg_restore"), "-O", "-x", "-d", owned, backup], check=True)
+    with connect(owned) as restored, connect(street_dsn) as original:
+        schema.check(restored)
+        asked = "select rank, start_seconds, end_seconds, score, z from vsdb.search('a red car')"
+        assert restored.execute(asked).fetchall() == original.execute(asked).fetchall() != []
+        restored.execute("drop owned by restorer")
+    with connect(street_dsn) as connection:
+        connection.execute(f"alter database {conninfo_to_dict(dsn)['dbname']} owner to current_user")
+        connection.execute("drop role restorer")

@@ -51,15 +51,37 @@ def test_bad_queries_are_refused(connection: Connection, query: str | None, mess
     [
         {"max_moments": 0},
         {"max_moments": None},
+        {"max_moments": 2_000_000_000},
         {"gap_seconds": -1},
         {"gap_seconds": None},
         {"gap_seconds": "NaN"},
+        {"gap_seconds": "Infinity"},
     ],
 )
 def test_bad_arguments_are_refused(connection: Connection, arguments: dict[str, object]) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=next(iter(arguments))) as caught:
         search(connection, axis(0), **arguments)
     assert caught.value.diag.message_hint
+
+
+@pytest.mark.parametrize(("min_score", "found"), [(1e300, 0), ("Infinity", 0), (-1e300, 1), ("-Infinity", 1)])
+def test_a_score_of_any_size_may_be_asked_for(connection: Connection, min_score: object, found: int) -> None:
+    add_video(connection, "/a.mp4", scores([0, 70, 0]))
+    assert len(search(connection, axis(0), max_moments=1, min_score=min_score)) == found
+
+
+def test_nobody_s_operators_run_in_a_search(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 70, 0]))
+    connection.execute(
+        "create schema others;"
+        " create function others.trap(real[], real) returns real[] language plpgsql"
+        " as $$ begin raise exception 'trapped'; end $$;"
+        " create operator others.|| (leftarg = real[], rightarg = real, function = others.trap);"
+        " set search_path = others, public"
+    )
+    with pytest.raises(psycopg.errors.RaiseException, match="trapped"):
+        connection.execute("select array[1::real] || 1::real")
+    assert len(search(connection, axis(0), max_moments=1)) == 1
 
 
 @pytest.fixture

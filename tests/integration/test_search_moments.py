@@ -53,6 +53,13 @@ def test_neighbours_of_a_sparsely_sampled_video_are_one_moment(connection: Conne
     assert spans(search(connection, axis(0))) == [("/a.mp4", 5, 20)]
 
 
+def test_neighbouring_key_frames_are_one_moment(connection: Connection) -> None:
+    values = scores([0, 90, 90, 90, 0, 0])
+    video_id = add_video(connection, "/a.mp4", values, seconds=[0, 8, 16, 17, 24, 32], duration=36)
+    connection.execute("update vsdb.videos set keyframes = true where video_id = %s", (video_id,))
+    assert spans(search(connection, axis(0))) == [("/a.mp4", 8, 23)]
+
+
 def test_whole_video_is_one_moment_however_long(connection: Connection) -> None:
     add_video(connection, "/long.mp4", scores([90] * 2000), num_patches=2)
     add_video(connection, "/other.mp4", scores([0] * 2000), num_patches=2)

@@ -130,8 +130,19 @@ def test_min_z_refuses_what_is_not_there(measured: Connection) -> None:
 
 def test_z_is_null_until_the_background_is_measured(connection: Connection) -> None:
     add_video(connection, "/a.mp4", scores([0, 70, 0]))
-    row = connection.execute("select z from vsdb.search_embedding(%s, 1, min_z => 3)", (axis(0),)).fetchone()
+    row = connection.execute("select z from vsdb.search_embedding(%s, 1)", (axis(0),)).fetchone()
     assert row == (None,)
+    assert search(connection, axis(0), min_z=3) == []
+
+
+def test_rows_that_are_gone_or_not_committed_change_no_z(measured: Connection) -> None:
+    before = z_of(measured, axis(3))
+    noise = [{60 + index % 9: 0.9} for index in range(1500)]
+    with measured.transaction(force_rollback=True):
+        add_video(measured, "/other.mp4", noise)
+    assert z_of(measured, axis(3)) == before
+    measured.execute("update vsdb.patches set x = x where frame_index % 3 = 0")  # the rows of these are elsewhere now
+    assert z_of(measured, axis(3)) == before
 
 
 def test_background_of_an_empty_database_is_not_measured(connection: Connection) -> None:
