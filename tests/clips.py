@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -56,17 +58,30 @@ def write_sound(path: Path) -> Path:
     return path
 
 
-def write_with_sound(path: Path, *, codec: str = "libx264", sound: str | None = None, seconds: int = 12) -> Path:
-    """Write 25 frames a second, frame i of grey ``frame_grey(i)``, a key frame every 2 s, and a tone."""
+def write_with_sound(
+    path: Path,
+    *,
+    codec: str = "libx264",
+    sound: str | None = None,
+    seconds: int = 12,
+    sound_seconds: int | None = None,
+    delay_frames: int = 0,
+) -> Path:
+    """Write 25 frames a second, frame i of grey ``frame_grey(i)``, a key frame every 2 s, and a tone.
+
+    The tone lasts as long as the pictures, unless told otherwise; these begin ``delay_frames`` after it.
+    """
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(codec, rate=25, options=KEY_FRAMES | NO_OTHERS.get(codec, {}))
         video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
         audio: Any = container.add_stream(sound, rate=48_000) if sound else None
         for index in range(seconds * 25):
             image = np.full((120, 160, 3), frame_grey(index), np.uint8)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            picture.pts, picture.time_base = index + delay_frames, Fraction(1, 25)
+            container.mux(video.encode(picture))
         container.mux(video.encode())
-        for index in range(seconds * 48 if audio else 0):
+        for index in range((sound_seconds or seconds) * 48 if audio else 0):
             tone = np.sin(np.arange(1000) / 20).astype(np.float32)[None]
             frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
             frame.sample_rate, frame.pts = 48_000, index * 1000
@@ -86,6 +101,33 @@ def cut(source: Path, target: Path, *, seconds: float) -> Path:
             packet.stream = stream
             new.mux(packet)
     return target
+
+
+def title_in_latin_1(source: Path, target: Path, *, recorded_at: str) -> Path:
+    """Copy a video and give it a title that is not UTF-8, and a time of recording."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        new.metadata.update(title="MXnchen", creation_time=recorded_at)
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    data = target.read_bytes()
+    assert data.count(b"MXnchen") == 1
+    target.write_bytes(data.replace(b"MXnchen", b"M\xfcnchen"))
+    return target
+
+
+def write_black_png(path: Path, *, side: int) -> Path:
+    """Write a square picture of one bit a pixel: few bytes, however many pixels."""
+    rows = zlib.compress(bytes((side + 7) // 8 + 1) * side, 1)
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
 
 
 def join(sources: Sequence[Path], target: Path) -> Path:

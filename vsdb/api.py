@@ -56,7 +56,7 @@ class Index:
 
     def ingest(
         self,
-        paths: Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         weights: Path | None = None,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
@@ -66,7 +66,7 @@ class Index:
         """Ingest files, folders and globs; what was ingested before is not embedded again.
 
         Args:
-            paths: a folder is searched recursively.
+            paths: one or several; a folder is searched recursively.
             weights: file of the model's weights, where they should not be fetched.
             sampling: how frames and patches are taken.
             force: embed again what was ingested before.
@@ -83,7 +83,7 @@ class Index:
 
     def ingest_each(
         self,
-        paths: Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         weights: Path | None = None,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
@@ -95,6 +95,8 @@ class Index:
         from vsdb.paths import find_videos
         from vsdb.reporter import SilentReporter
 
+        if isinstance(paths, str | Path):
+            paths = [paths]
         if not all(str(path) for path in paths):
             raise UsageError("an empty path names no video")
         reporter = reporter or SilentReporter()

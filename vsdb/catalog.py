@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from vsdb import schema
@@ -19,6 +20,7 @@ class StoredVideo:
 
     video_id: int
     video_path: str
+    content_sha256: bytes
     every_seconds: float
     patch_size: int
     stride: int
@@ -30,14 +32,22 @@ class StoredVideo:
 
 def find_content(connection: Connection, content_sha256: bytes) -> StoredVideo | None:
     """The stored video with this content, wherever it lay when it was ingested."""
+    return _find(connection, sql.SQL("content_sha256 = %s"), content_sha256)
+
+
+def find_path(connection: Connection, path: str) -> StoredVideo | None:
+    """The video that is stored under exactly this path."""
+    return _find(connection, sql.SQL("video_path = %s"), path)
+
+
+def _find(connection: Connection, condition: sql.SQL, value: bytes | str) -> StoredVideo | None:
+    query = sql.SQL(
+        """select video_id, video_path, content_sha256, every_seconds, patch_size, stride, keyframes, skip_unchanged,
+                  num_frames, num_patches
+           from vsdb.videos where """
+    )
     with connection.cursor(row_factory=class_row(StoredVideo)) as cursor:
-        cursor.execute(
-            """select video_id, video_path, every_seconds, patch_size, stride, keyframes, skip_unchanged,
-                      num_frames, num_patches
-               from vsdb.videos where content_sha256 = %s""",
-            [content_sha256],
-        )
-        return cursor.fetchone()
+        return cursor.execute(query + condition, [value]).fetchone()
 
 
 def move_video(connection: Connection, video_id: int, new_path: str) -> None:

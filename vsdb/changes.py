@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vsdb.opencv import cv2
 
 BLOCKS = 64  # a side of a patch: embeddings follow fine changes far more than wide ones, which 16 would average away
 MAX_CHANGE = 6  # levels of 255; the largest at which answers stayed the same (docs/performance.md)

@@ -248,9 +248,12 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        _run()
     except UsageError as error:
         _say(f"error: {error}")
+        sys.exit(2)
+    except UnicodeEncodeError:  # what it was is not shown: a DSN can hold a password
+        _say("error: an argument or environment variable holds bytes that are not valid UTF-8")
         sys.exit(2)
     except VsdbError as error:
         _say(f"error: {error}")
@@ -258,6 +261,18 @@ def main() -> None:
     except psycopg.Error as error:
         _say(f"error: the database says: {database_message(error)}")
         sys.exit(1)
-    except BrokenPipeError:  # "vsdb videos | head": not an error, and nothing can be said any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # "vsdb videos | head": not an error
+            _say(f"error: {error}")
+        if sys.stdout is not None:  # whose rest would be written when Python exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _run() -> None:
+    """Run the command and write its answer out: a disk that is full must show here, not when Python exits."""
+    try:
+        app()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()

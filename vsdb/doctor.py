@@ -16,9 +16,11 @@ from vsdb import catalog, database, schema, search
 from vsdb.config import DEFAULT_MODEL, Settings
 from vsdb.errors import VsdbError
 from vsdb.schema import Connection
+from vsdb.upkeep import MIN_PATCHES
 
 MIN_FREE_BYTES = 2_000_000_000
 MIN_COSINE = 0.9999
+FUNCTIONS = ("vsdb.search", "vsdb.search_embedding", "vsdb.embed")
 PROMPTS = ("a red car", "a laundromat sign", "people crossing a street at night in the rain")
 
 
@@ -91,18 +93,12 @@ def _disk(settings: Settings) -> Check:
 
 
 def _database(connection: Connection) -> Iterator[Check]:
-    version = connection.info.parameter_status("server_version")
-    kept = database.shown(connection.info.dsn)
-    yield _attempt(
-        "server",
-        lambda: _checked(lambda: schema.check_server(connection), "server", f"PostgreSQL {version} at {kept}"),
-    )
-    pgvector = schema.pgvector_version(connection)
-    if pgvector:
-        yield Check(name="pgvector", state="ok", found=pgvector)
-    else:
-        yield Check(name="pgvector", state="warn", found="not in this database", remedy='run "vsdb migrate"')
-    yield _attempt("schema", lambda: _checked(lambda: schema.check(connection), "schema", "up to date"))
+    yield _attempt("server", lambda: _server(connection))
+    yield _attempt("pgvector", lambda: _pgvector(connection))
+    tables = _attempt("schema", lambda: _schema(connection))
+    yield tables
+    if tables.state == "ok":
+        yield _attempt("index", lambda: _index(connection))
     reader = connection.execute("select from pg_roles where rolname = 'vsdb_reader'").rowcount > 0
     yield Check(
         name="reader",
@@ -112,9 +108,50 @@ def _database(connection: Connection) -> Iterator[Check]:
     )
 
 
-def _checked(check: Callable[[], None], name: str, found: str) -> Check:
-    check()
-    return Check(name=name, state="ok", found=found)
+def _server(connection: Connection) -> Check:
+    schema.check_server(connection)
+    version = connection.info.parameter_status("server_version")
+    return Check(name="server", state="ok", found=f"PostgreSQL {version} at {database.shown(connection.info.dsn)}")
+
+
+def _pgvector(connection: Connection) -> Check:
+    """Look whether it is there, and whether everybody may put operators beside its own."""
+    row = connection.execute(
+        """select e.extversion, quote_ident(n.nspname), has_schema_privilege('public', n.oid, 'create')
+           from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""
+    ).fetchone()
+    if row is None:
+        return Check(name="pgvector", state="warn", found="not in this database", remedy='run "vsdb migrate"')
+    version, home, is_open = row
+    if is_open:
+        found = f"{version} in schema {home}, where every role may create operators"
+        remedy = f'they would run inside vsdb\'s functions: "revoke create on schema {home} from public"'
+        return Check(name="pgvector", state="warn", found=found, remedy=remedy)
+    return Check(name="pgvector", state="ok", found=version)
+
+
+def _schema(connection: Connection) -> Check:
+    """Look whether the schema is this program's, and whether a restored dump has left functions out."""
+    schema.check(connection)
+    missing = connection.execute(
+        "select name from unnest(%s::text[]) name where to_regproc(name) is null", [list(FUNCTIONS)]
+    ).fetchall()
+    if missing:
+        found = "without " + ", ".join(name for (name,) in missing)
+        return Check(name="schema", state="fail", found=found, remedy='run "vsdb migrate"')
+    return Check(name="schema", state="ok", found="up to date")
+
+
+def _index(connection: Connection) -> Check:
+    row = connection.execute("select vsdb.has_index(), vsdb.needs_index(%s)", [MIN_PATCHES]).fetchone()
+    assert row is not None  # a select without from has one row
+    has_index, needs_index = row
+    if needs_index:
+        found = f"none, for {MIN_PATCHES:,} patches or more: a search reads the whole database"
+        remedy = 'build it: "vsdb ingest PATH --force" with any video does so at its end, for the owner of the tables'
+        return Check(name="index", state="warn", found=found, remedy=remedy)
+    found = "built" if has_index else f"none, needed from {MIN_PATCHES:,} patches on"
+    return Check(name="index", state="ok", found=found)
 
 
 def _model(connection: Connection, settings: Settings) -> Check:

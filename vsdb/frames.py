@@ -13,6 +13,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from vsdb.containers import open_container, origin_seconds
 from vsdb.errors import VideoError
 from vsdb.video import SAME_TIME_SECONDS, check_readable
 
@@ -52,7 +53,7 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     """
     check_readable(path)
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             if not container.streams.video:
                 raise VideoError("not a video: no picture track")
             yield container
@@ -83,10 +84,10 @@ def packets_from(container: InputContainer, streams: Sequence[Any], seconds: flo
 
 
 def seconds_of(timed: Any, video: Any) -> float | None:
-    """Time of a frame or packet as ingest counts it, in seconds from the start of the picture track."""
+    """Time of a frame or packet as ingest counts it, in seconds from the start of the video."""
     if timed.pts is None:
         return None
-    return max(0.0, round(float(timed.pts * timed.time_base - (video.start_time or 0) * video.time_base), 6))
+    return max(0.0, round(float(timed.pts * timed.time_base - origin_seconds(video)), 6))
 
 
 def upright(frame: Any) -> NDArray[np.uint8]:
@@ -107,7 +108,7 @@ def _find(packets: Iterator[Any], video: Any, pts_seconds: float) -> NDArray[np.
 def _packets_after(container: InputContainer, streams: Sequence[Any], seconds: float) -> Iterator[Any]:
     video = streams[0]
     with suppress(av.FFmpegError):  # a file that cannot seek is read from where it is
-        container.seek((video.start_time or 0) + int(seconds / video.time_base), stream=video)
+        container.seek(int(origin_seconds(video) / video.time_base) + int(seconds / video.time_base), stream=video)
     return container.demux(*streams)
 
 

@@ -80,6 +80,8 @@ class Ingest:
         self._ahead: deque[Job] = deque()
         self._begun: set[bytes] = set()
         """Hashes of the videos that this run decodes: content that comes twice is decoded once."""
+        self._met: dict[bytes, Path] = {}
+        """Where this run has met each content so far."""
 
     def run(self, paths: list[Path]) -> Iterator[IngestResult]:
         """Ingest each video; what is wrong with one is its result, and the others go on.
@@ -107,6 +109,7 @@ class Ingest:
         waiting = iter(paths)
         self._ahead.clear()
         self._begun.clear()
+        self._met.clear()
         while True:
             for path in islice(waiting, LOOK_AHEAD - len(self._ahead)):
                 self._ahead.append(self._stages.announce(path))
@@ -129,9 +132,9 @@ class Ingest:
             if self._force or known is None or not self._same_sampling(known):
                 self._decode(job)
 
-    def _decode(self, job: Job) -> None:
+    def _decode(self, job: Job, *, is_next: bool = False) -> None:
         self._begun.add(job.sha256.result())
-        self._stages.decode(job)
+        self._stages.decode(job, is_next=is_next)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -166,6 +169,7 @@ class Ingest:
         try:
             _check_name(path)
             sha256 = job.sha256.result()
+            self._met.setdefault(sha256, path)
             if self._connection.closed:
                 self._connection = self._connect()
             known = catalog.find_content(self._connection, sha256)
@@ -202,14 +206,35 @@ class Ingest:
         catalog.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
 
+    def _make_room(self, path: Path, sha256: bytes) -> None:
+        """Let what is stored under this path follow its file, if other content has taken its place.
+
+        Recorders rename: today's file takes the name of yesterday's, and yesterday's another one.
+        """
+        stored = catalog.find_path(self._connection, str(path))
+        if stored is None or stored.content_sha256 == sha256:
+            return
+        new_path = self._path_of(stored.content_sha256)
+        if new_path not in (None, path):
+            self._make_room(new_path, stored.content_sha256)
+            catalog.move_video(self._connection, stored.video_id, str(new_path))
+
+    def _path_of(self, sha256: bytes) -> Path | None:
+        """Where this run has met a content, or is about to."""
+        for job in self._ahead:
+            if job.sha256.exception() is None:
+                self._met.setdefault(job.sha256.result(), job.path)
+        return self._met.get(sha256)
+
     def _store(self, job: Job, replaces: int | None) -> tuple[int, int]:
-        self._decode(job)
+        self._decode(job, is_next=True)
         self._decode_ahead()
         opened = job.opened.result()
+        assert job.hashed_file is not None  # it is hashed
         video = NewVideo(
             video_path=str(job.path),
             content_sha256=job.sha256.result(),
-            size_bytes=job.path.stat().st_size,
+            size_bytes=job.hashed_file.size_bytes,
             width=opened.width,
             height=opened.height,
             every_seconds=opened.every_seconds,
@@ -222,6 +247,7 @@ class Ingest:
         )
         self._stages.embed_with(self._encoder)
         self._reporter.started(job.path, opened.declared_seconds)
+        self._make_room(job.path, job.sha256.result())
         with store.write_video(self._connection, video, self._encoder.info) as writer:
             if writer is None:
                 raise _StoredElsewhereError(catalog.find_content(self._connection, job.sha256.result()))

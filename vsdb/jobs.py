@@ -24,6 +24,16 @@ WAITING_PATCHES = 50_000  # of one video whose turn to be stored has not come; 6
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileState:
+    """Tells whether a path still leads to the same, unchanged file; bytes and nanoseconds."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Opened:
     """What is known of a video once its first frame is decoded; pixels and seconds."""
 
@@ -56,6 +66,8 @@ class Job:
     """One video on its way. A failure in any stage is kept here, so that it fails this video alone."""
 
     path: Path
+    hashed_file: FileState | None = None
+    """The file as it was just before it was hashed."""
     sha256: Future[bytes] = field(default_factory=Future)
     opened: Future[Opened] = field(default_factory=Future)
     inbox: SimpleQueue[EmbeddedFrame | None] = field(default_factory=SimpleQueue)

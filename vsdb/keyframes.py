@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from vsdb.containers import check_clock, check_whole, delay_seconds, open_container, origin_seconds
 from vsdb.errors import VideoError
 from vsdb.pipeline import go_on
 from vsdb.video import SAME_TIME_SECONDS, Frame, check_readable, next_due
-
-LONGEST_SLACK_SECONDS = 1.0
 
 
 class KeyframeReader:
@@ -38,13 +38,14 @@ class KeyframeReader:
         check_readable(path)
         self.path = path
         try:
-            self._container: InputContainer = av.open(str(path))
+            self._container: InputContainer = open_container(path)
             self._stream = self._container.streams.video[0]
         except (av.FFmpegError, IndexError):
             raise VideoError("not a video: no picture track that can be decoded (is the file whole?)") from None
         context = self._stream.codec_context
         context.skip_frame = "NONKEY"
         context.thread_count = num_threads
+        self._latest = -math.inf  # start of a packet, in seconds
         self._end_seconds = 0.0
         self._step = float(1 / self._stream.average_rate) if self._stream.average_rate else 0.0
 
@@ -52,8 +53,8 @@ class KeyframeReader:
     def declared_seconds(self) -> float:
         """Length that the file's header claims, in seconds; 0.0 when it claims none."""
         if self._stream.duration and self._stream.time_base:
-            return float(self._stream.duration * self._stream.time_base)
-        return (self._container.duration or 0) / av.time_base
+            return float(self._stream.duration * self._stream.time_base + delay_seconds(self._stream))
+        return max(0.0, (self._container.duration or 0) / av.time_base - float(origin_seconds(self._stream)))
 
     @property
     def duration_seconds(self) -> float:
@@ -68,7 +69,8 @@ class KeyframeReader:
             check: is called at each key frame; what it raises ends the sampling.
 
         Raises:
-            VideoError: no frame can be decoded, or the file ends well before its header says.
+            VideoError: no frame can be decoded, the time stamps begin again, or the file ends well before its header
+                says.
         """
         due = 0.0
         num_sampled = 0
@@ -81,11 +83,7 @@ class KeyframeReader:
             due = next_due(pts, every_seconds)
         if num_sampled == 0:
             raise VideoError("no frame can be decoded (is the file whole?)")
-        slack = LONGEST_SLACK_SECONDS + 0.05 * self.declared_seconds
-        if self.duration_seconds < self.declared_seconds - slack:
-            raise VideoError(
-                f"truncated or damaged: {self.duration_seconds:.1f} s of {self.declared_seconds:.1f} s can be read"
-            )
+        check_whole(self.path, read_seconds=self.duration_seconds, declared_seconds=self.declared_seconds, check=check)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,18 +96,20 @@ class KeyframeReader:
         self.close()
 
     def _key_frames(self) -> Iterator[tuple[float, VideoFrame]]:
-        """Key frames with their time in seconds from the start of the video."""
-        stream_start = self._stream.start_time or 0
+        """Key frames with their time in seconds from the start of the video; VideoError when they begin again."""
+        origin = origin_seconds(self._stream)
         try:
             for packet in self._container.demux(self._stream):
                 if packet.pts is not None and packet.time_base is not None:
-                    start = float((packet.pts - stream_start) * packet.time_base)
+                    start = float(packet.pts * packet.time_base - origin)
                     length = float((packet.duration or 0) * packet.time_base) or self._step
+                    if packet.is_keyframe:  # other packets come in the order of decoding
+                        check_clock(start, latest_seconds=self._latest, step_seconds=self._step)
+                    self._latest = max(self._latest, start)
                     self._end_seconds = max(self._end_seconds, start + length)
                 for frame in _decode(packet):
                     if frame.pts is not None and frame.time_base is not None:
-                        time = (frame.pts - stream_start) * frame.time_base
-                        yield round(max(0.0, float(time)), 6), frame
+                        yield round(max(0.0, float(frame.pts * frame.time_base - origin)), 6), frame
         except av.FFmpegError as error:
             raise VideoError(f"the file cannot be read on: {error.strerror}") from None
 

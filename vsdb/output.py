@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -43,7 +44,7 @@ def moments_json(prompt: str, model_name: str | None, moments: Sequence[Moment])
         row = asdict(moment)
         del row["video_id"]
         rows.append({**row, "box": list(moment.box)})
-    return json.dumps({"prompt": prompt, "model": model_name, "moments": rows}, ensure_ascii=False)
+    return to_json({"prompt": prompt, "model": model_name, "moments": rows})
 
 
 def nearest(moment: Moment) -> str:
@@ -117,11 +118,19 @@ def videos_table(videos: Sequence[Video]) -> str:
 
 
 def to_json(value: Any) -> str:
-    """A dataclass, a list of them, or plain data as one line of JSON; times in ISO 8601."""
+    """A dataclass, a list of them, or plain data as one line of JSON; times in ISO 8601.
+
+    Characters that stdout cannot carry make it ASCII with JSON's own escapes.
+    """
     if isinstance(value, list):
         return "[" + ",\n ".join(to_json(each) for each in value) + "]"
     plain = value if isinstance(value, dict) else asdict(value)
-    return json.dumps(plain, ensure_ascii=False, default=_json_default)
+    text = json.dumps(plain, ensure_ascii=False, default=_json_default)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(plain, default=_json_default)
+    return text
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsdb.changes import ChangeWatch
-from vsdb.jobs import Batch, EmbeddedFrame, Job, Opened, Part
+from vsdb.errors import VideoError
+from vsdb.jobs import Batch, EmbeddedFrame, FileState, Job, Opened, Part
 from vsdb.keyframes import KeyframeReader
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.pipeline import BrokenStageError, Channel, Stage, StoppedError
@@ -53,6 +54,7 @@ class Stages:
         self._embedded: Channel[tuple[list[Part], list[OnDevice]]] = Channel(WAITING_BATCHES)
         self._encoder: Encoder | None = None
         self._broken: BrokenStageError | None = None
+        self._has_decoders = False
         self._threads = [self._start("hash", self._hash)]
 
     def announce(self, path: Path) -> Job:
@@ -70,15 +72,26 @@ class Stages:
         self._jobs.remove(job)
         self._frames.wake()  # its decoder may wait for room that nobody makes before there is an encoder
 
-    def decode(self, job: Job) -> None:
-        """Begin to decode a video, after those that were given before; again is no harm."""
+    def decode(self, job: Job, *, is_next: bool = False) -> None:
+        """Begin to decode a video, after those that were given before; again is no harm.
+
+        Args:
+            job: the video.
+            is_next: nothing else is stored before this video. Others that are decoded may wait for that, so it must
+                not wait for them: it gets a decoder of its own.
+        """
         if job.is_decoding:
             return
+        decoders, threads = divide_cores(num_cores())
+        if is_next and any(other.is_decoding for other in self._jobs):
+            self._threads.append(self._start("decode", partial(self._decode, job, threads)))
+        else:
+            if not self._has_decoders:
+                work = partial(self._decode_all, threads)
+                self._threads += [self._start("decode", work) for _ in range(decoders)]
+                self._has_decoders = True
+            self._to_decode.put(job)
         job.is_decoding = True
-        if len(self._threads) == 1:
-            decoders, threads = divide_cores(num_cores())
-            self._threads += [self._start("decode", partial(self._decode, threads)) for _ in range(decoders)]
-        self._to_decode.put(job)
 
     def embed_with(self, encoder: Encoder) -> None:
         """Begin to embed what is decoded; again is no harm."""
@@ -119,23 +132,29 @@ class Stages:
     def _hash(self) -> None:
         for job in self._to_hash:
             try:
+                job.hashed_file = file_state(job.path)
                 job.sha256.set_result(content_sha256(job.path, check=job.check))
             except Exception as error:  # of any kind: it is raised again where the video is stored
                 job.sha256.set_exception(error)
 
-    def _decode(self, num_threads: int) -> None:
+    def _decode_all(self, num_threads: int) -> None:
         for job in self._to_decode:
-            with job.keeping_errors(), self._open(job.path, num_threads) as reader:
-                self._decode_one(job, reader)
-            if not job.opened.done():
-                job.opened.set_exception(job.error or StoppedError())
-            self._frames.put((job, None), weight=0)
+            self._decode(job, num_threads)
+
+    def _decode(self, job: Job, num_threads: int) -> None:
+        with job.keeping_errors(), self._open(job.path, num_threads) as reader:
+            self._decode_frames(job, reader)
+            if file_state(job.path) != job.hashed_file:  # also what was opened between the two
+                raise VideoError("the file changed while it was read; ingest it again when it is complete")
+        if not job.opened.done():
+            job.opened.set_exception(job.error or StoppedError())
+        self._frames.put((job, None), weight=0)
 
     def _open(self, path: Path, num_threads: int) -> VideoReader | KeyframeReader:
         reader = KeyframeReader if self._sampling.keyframes else VideoReader
         return reader(path, num_threads=num_threads)
 
-    def _decode_one(self, job: Job, reader: VideoReader | KeyframeReader) -> None:
+    def _decode_frames(self, job: Job, reader: VideoReader | KeyframeReader) -> None:
         every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
         frames = reader.sample(every_seconds=every_seconds, check=job.check)
         first = next(frames)
@@ -181,6 +200,12 @@ class Stages:
             for part in parts:
                 _deliver(part, embeddings[done : done + part.num_patches])
                 done += part.num_patches
+
+
+def file_state(path: Path) -> FileState:
+    """Which file lies at a path, and in what state."""
+    stat = path.stat()
+    return FileState(device=stat.st_dev, inode=stat.st_ino, size_bytes=stat.st_size, modified_ns=stat.st_mtime_ns)
 
 
 def num_cores() -> int:

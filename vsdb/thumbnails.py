@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
+from vsdb.opencv import cv2
 
 MAX_WIDTH = 320
 MAX_HEIGHT = 640

@@ -12,19 +12,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
+from vsdb.containers import LEAST_DELAY_SECONDS, check_clock, check_whole, open_container, picture_start
 from vsdb.errors import VideoError
+from vsdb.opencv import cv2
 from vsdb.pipeline import go_on
-
-# Decoder messages would land between progress bar and results; what matters of them is in VideoError.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# A picture of few bytes can say that it has a thousand million pixels; OpenCV looks before it takes the memory.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
-
-import cv2
 
 VIDEO_SUFFIXES = frozenset(
     ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
@@ -54,8 +49,8 @@ class Frame:
 class VideoReader:
     """Reads one video file with OpenCV.
 
-    Time stamps are the container's presentation time stamps, counted from the first frame's; they are right for
-    variable frame rates, where a count divided by frames per second is not.
+    Time stamps are the container's presentation time stamps, counted from its start, as players do; they are right
+    for variable frame rates, where a count divided by frames per second is not.
 
     Raises:
         VideoError: the file is missing, unreadable, empty, or holds no picture track that can be decoded.
@@ -74,19 +69,29 @@ class VideoReader:
         if not self._capture.isOpened():
             raise VideoError("not a video: no picture track that can be decoded (is the file whole?)")
         self._fps = self._property(cv2.CAP_PROP_FPS)
-        self._declared_frames = self._property(cv2.CAP_PROP_FRAME_COUNT)
-        self._last_pts = 0.0
-        self._step = 1 / self._fps if self._fps > 0 else 0.0
+        self._usual_step = self._step = 1 / self._fps if self._fps > 0 else 0.0
+        self._declared_seconds = max(0.0, self._property(cv2.CAP_PROP_FRAME_COUNT)) * self._usual_step
+        self._promised_end = 0.0  # of the pictures, by the header, counted as the frames' times
+        self._delay = 0.0  # of the picture track, which OpenCV takes off, in seconds
+        self._first_pts = self._last_pts = 0.0
+        self._latest = -math.inf  # position, in seconds
 
     @property
     def declared_seconds(self) -> float:
         """Length that the file's header claims, in seconds; 0.0 when it claims none."""
-        return self._declared_frames / self._fps if self._fps > 0 and self._declared_frames > 0 else 0.0
+        return self._declared_seconds
 
     @property
     def duration_seconds(self) -> float:
-        """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it."""
-        return round(self._last_pts + self._step, 6)
+        """Length of what was decoded so far, in seconds: the last time stamp plus the step that led to it.
+
+        A step much longer than is usual counts only as far as the header's length allows.
+        """
+        step = self._step
+        is_possible = self._promised_end >= self._last_pts  # it may be a count of frames, at a rate that varies
+        if step > 2 * self._usual_step and is_possible:
+            step = min(step, max(self._usual_step, self._promised_end - self._last_pts))
+        return round(self._last_pts + step, 6)
 
     def sample(self, *, every_seconds: float, check: Callable[[], None] = go_on) -> Iterator[Frame]:
         """Yield the first frame, then the first one at or after each multiple of the step.
@@ -99,18 +104,19 @@ class VideoReader:
             Frames with rising ``pts_seconds``; memory holds one at a time.
 
         Raises:
-            VideoError: no frame can be decoded, or the file ends well before its header says.
+            VideoError: no frame can be decoded, the time stamps begin again, or the file ends well before its header
+                says.
         """
         due = 0.0
         num_sampled = num_grabbed = 0
-        first_pts = 0.0
         while self._capture.grab():
             check()
-            pts = round(max(0.0, self._property(cv2.CAP_PROP_POS_MSEC) / 1000), 6)
+            position = self._property(cv2.CAP_PROP_POS_MSEC) / 1000  # from the start of the picture track, if known
             if num_grabbed == 0:
-                first_pts = max(0.0, self._property(cv2.CAP_PROP_PTS))
+                self._note_start(position)
             num_grabbed += 1
-            self._note_time(pts)
+            pts = round(max(0.0, position) + self._delay, 6)
+            self._note_time(pts, position)
             if pts < due - SAME_TIME_SECONDS:
                 continue
             yield Frame(frame_index=num_sampled, pts_seconds=pts, image=self._retrieve(pts))
@@ -118,7 +124,7 @@ class VideoReader:
             due = next_due(pts, every_seconds)
         if num_grabbed == 0:
             raise VideoError("no frame can be decoded (is the file whole?)")
-        self._check_whole(num_grabbed, first_pts)
+        self._check_whole(num_grabbed, check)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -134,7 +140,25 @@ class VideoReader:
         value = float(self._capture.get(number))
         return value if math.isfinite(value) else 0.0
 
-    def _note_time(self, pts: float) -> None:
+    def _note_start(self, position: float) -> None:
+        """Find out by how much the picture track begins after the file, and so where the header says that it ends.
+
+        Where the container keeps no frame count, OpenCV multiplies its length (which counts from 0, not from the
+        first frame) by the frame rate: the first time stamp takes that offset out again.
+        """
+        stamp = max(0.0, self._property(cv2.CAP_PROP_PTS)) * self._usual_step  # to the nearest frame
+        has_count = False
+        if stamp - position >= LEAST_DELAY_SECONDS - self._usual_step / 2:  # seldom: the file is opened once more
+            self._delay, has_count = picture_start(self.path)
+        self._first_pts = max(0.0, position) + self._delay
+        if has_count:
+            self._declared_seconds += self._first_pts
+        self._promised_end = self._declared_seconds + (0.0 if has_count else self._first_pts - stamp)
+
+    def _note_time(self, pts: float, position: float) -> None:
+        if position != 0:  # which also stands for a frame without a time stamp
+            check_clock(position, latest_seconds=self._latest, step_seconds=self._usual_step)
+        self._latest = max(self._latest, position)
         if pts > self._last_pts:
             self._step = pts - self._last_pts
             self._last_pts = pts
@@ -146,27 +170,17 @@ class VideoReader:
         rgb: Any = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         return rgb  # type: ignore[no-any-return]
 
-    def _check_whole(self, num_grabbed: int, first_pts: float) -> None:
-        """Raise when both frames and time fall short of the header; either alone is often wrong in sound files.
-
-        Where the container keeps no frame count, OpenCV multiplies its length (which counts from 0, not from the
-        first frame) by the frame rate: ``first_pts``, in frames, takes that offset out again.
-        """
-        promised = self._declared_frames - first_pts
-        slack = self._fps + 0.05 * promised
-        missing_seconds = promised / self._fps - self.duration_seconds if self._fps > 0 else 0.0
-        if num_grabbed < promised - slack and missing_seconds > slack / self._fps:
-            raise VideoError(
-                f"truncated or damaged: {self.duration_seconds:.1f} s of {promised / self._fps:.1f} s can be decoded"
-            )
+    def _check_whole(self, num_grabbed: int, check: Callable[[], None]) -> None:
+        """Raise when both frames and time fall short of the header; either alone is often wrong in sound files."""
+        promised = (self._promised_end - self._first_pts) * self._fps
+        if num_grabbed < promised - self._fps - 0.05 * promised:
+            check_whole(self.path, read_seconds=self.duration_seconds, declared_seconds=self._promised_end, check=check)
 
 
 def recorded_at(path: Path) -> datetime | None:
     """When the recording began, as the container says; None where it does not say, or says nothing sensible."""
-    import av  # OpenCV does not show it
-
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             said = container.metadata.get("creation_time", "")
         time = datetime.fromisoformat(said.replace("Z", "+00:00"))
     except (av.FFmpegError, ValueError):
@@ -176,19 +190,16 @@ def recorded_at(path: Path) -> datetime | None:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture file; RGB in [0, 255], shape (H, W, 3), upright (EXIF rotation applied).
+    """Read a picture file; as :func:`decode_image`.
 
     Raises:
-        VideoError: the file is missing, unreadable or no picture.
+        VideoError: the file is missing or unreadable; likewise.
     """
     try:
         check_readable(path)
+        return _picture(lambda: cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None
-    image: Any = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise VideoError(f"{path}: not a picture that can be decoded")
-    return image  # type: ignore[no-any-return]
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -197,8 +208,13 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Raises:
         VideoError: not a picture that can be decoded, or one of more pixels than are taken.
     """
+    return _picture(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
+def _picture(decode: Callable[[], Any]) -> NDArray[np.uint8]:
+    """What OpenCV decodes; VideoError where it says in any of its ways that it cannot."""
     try:
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+        image = decode()
     except cv2.error:
         image = None
     if image is None:

@@ -154,6 +154,8 @@ def test_filters_narrow_the_search(run_vsdb: Run, street: Path) -> None:
     assert all(2 <= moment["start_seconds"] <= moment["best_seconds"] <= 4 for moment in narrowed)
     assert json.loads(run_vsdb("query", "a red car", "--video", "other.mp4", "--json").stdout)["moments"] == []
     assert len(json.loads(run_vsdb("query", "a red car", "--video", "street.mp4", "--json").stdout)["moments"]) > 0
+    no_text = run_vsdb("query", "a red car", "--video", "\udcff%")
+    assert (no_text.returncode, "not valid UTF-8" in no_text.stderr) == (2, True)
 
 
 def test_failures_are_named_on_stderr_and_exit_with_1(run_vsdb: Run, tmp_path: Path) -> None:
@@ -186,6 +188,9 @@ def test_failures_are_named_on_stderr_and_exit_with_1(run_vsdb: Run, tmp_path: P
         ["ingest", "x.mp4", "--patch-size", "0"],
         ["no-such-command"],
         ["db", "start", "--dsn", "postgresql://x"],
+        ["remove", "/x/\udcff.mp4"],
+        ["remove", "\udcff%"],
+        ["videos", "--dsn", "postgresql://someone:sesame\udcff@127.0.0.1/nowhere"],
     ],
 )
 def test_wrong_usage_exits_with_2(run_vsdb: Run, arguments: list[str]) -> None:
@@ -193,6 +198,24 @@ def test_wrong_usage_exits_with_2(run_vsdb: Run, arguments: list[str]) -> None:
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr
+    assert not {word for word in ("Traceback", "sesame") if word in run.stderr}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["ingest", "status"])  # the one flushes what it prints, the other does not
+def test_output_that_cannot_be_written_is_a_failure(dsn: str, tmp_path: Path, command: str) -> None:
+    clip = clips.write_video(tmp_path / "a.mp4", [0], size=(64, 48))
+    arguments = ["ingest", str(clip), "--model", "tiny"] if command == "ingest" else [command]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "vsdb", *arguments],
+            env={**clean_environment(), "VSDB_DSN": dsn},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert (run.returncode, run.stderr) == (1, "error: [Errno 28] No space left on device\n")
 
 
 def test_what_to_do_next_is_said(run_vsdb: Run, tmp_path: Path) -> None:

@@ -127,6 +127,28 @@ def test_output_into_a_pipe_ends_when_the_command_does(home: Path) -> None:
     assert piped.stdout.startswith("postgresql://")
 
 
+@pytest.mark.parametrize("name", ['O\'Brien "q" \\ $HOME `id` é', "a, b"])
+def test_a_home_may_have_any_name(home: Path, name: str) -> None:
+    server = EmbeddedServer(home / name)
+    try:
+        with psycopg.connect(server.start()) as connection:
+            assert connection.execute("show data_directory").fetchone() == (str(server.data),)
+            assert connection.execute("show shared_buffers").fetchone() == ("512MB",)
+        assert server.log.is_file()
+    finally:
+        socket_folder = psycopg.conninfo.conninfo_to_dict(server.dsn() or "")["host"]
+        assert server.stop()
+        shutil.rmtree(str(socket_folder))  # not always in the home
+
+
+def test_a_home_that_cannot_be_written_is_said(home: Path) -> None:
+    (home / "lock").mkdir()  # as good as no right to write, which root always has
+    run = vsdb(home, "videos")
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"error: cannot make the embedded database in {home}")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_a_home_with_a_long_path_keeps_its_socket_private(home: Path) -> None:
     long_home = home / ("x" * 120)
     try:

@@ -25,6 +25,7 @@ from vsdb.video import VideoReader
 
 def make_clips(folder: Path, count: int, *, num_frames: int = 2) -> list[Path]:
     """Clips of some frames, one a second, each of another length in its name and another grey."""
+    folder.mkdir(exist_ok=True)
     paths = []
     for number in range(count):
         image = np.full((48, 64, 3), clips.frame_grey(number), np.uint8)
@@ -301,3 +302,83 @@ def test_one_huge_frame_after_another_passes(index: vsdb.Index, tmp_path: Path) 
     path = clips.write_video(tmp_path / "huge.mkv", [0, 1000, 2000], size=(4000, 3000), images=[image] * 3)
     (result,) = index.ingest([path], sampling=Sampling(patch_size=3000))
     assert (result.status, result.num_frames, result.num_patches) == ("ingested", 3, 6)
+
+
+def test_a_video_whose_decoding_begins_late_does_not_wait_for_later_ones(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second file is passed over as a copy of the first; the third then fills all that waits for its turn."""
+    monkeypatch.setattr("vsdb.stages.WAITING_FRAME_BYTES", 1)
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"rubbish" * 99)
+    (long,) = make_clips(tmp_path, 1, num_frames=20)
+    index.ingest([long])
+    results: list[vsdb.IngestResult] = []
+    paths = [tmp_path / "a.mp4", tmp_path / "b.mp4", long]
+    ingest = threading.Thread(target=lambda: results.extend(index.ingest(paths, force=True)), daemon=True)
+    ingest.start()
+    ingest.join(120)
+    assert [result.status for result in results] == ["failed", "failed", "ingested"]
+
+
+def test_a_name_that_changes_hands_does_not_stop_the_run(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content is known when the run looks ahead, and gone when its turn comes, while the next one is decoded."""
+    monkeypatch.setattr("vsdb.jobs.WAITING_PATCHES", 300)  # more than a batch
+    one, two, three = make_clips(tmp_path, 3)
+    (long,) = make_clips(tmp_path / "long", 1, num_frames=90)
+    index.ingest([one, two])
+    results: list[vsdb.IngestResult] = []
+
+    def run() -> None:
+        for result in index.ingest_each([three, two, long], force=False):
+            results.append(result)
+            index.connection.execute("delete from vsdb.videos where video_path = %s", [str(two)])
+
+    ingest = threading.Thread(target=run, daemon=True)
+    ingest.start()
+    ingest.join(120)
+    assert [result.status for result in results] == ["ingested"] * 3
+
+
+def test_renamed_files_keep_their_rows_when_their_names_are_taken(
+    index: vsdb.Index, tmp_path: Path, connection: Connection
+) -> None:
+    """As recorders rename: new.mp4 becomes new.1.mp4, which becomes new.2.mp4."""
+    contents = [path.read_bytes() for path in make_clips(tmp_path, 3)]
+    first, second, third = (tmp_path / name for name in ("cam.mp4", "cam.mp4.1.mp4", "cam.mp4.2.mp4"))
+    first.write_bytes(contents[0])
+    second.write_bytes(contents[1])
+    index.ingest([first, second])
+    keys = "select array_agg(video_id order by video_path) from vsdb.videos"
+    before = connection.execute(keys).fetchone()
+    for path, content in zip((first, second, third), (contents[2], *contents[:2]), strict=True):
+        path.write_bytes(content)
+    results = index.ingest([first, second, third])
+    assert [result.status for result in results] == ["ingested", "unchanged", "unchanged"]
+    after = connection.execute(keys).fetchone()
+    assert before
+    assert after
+    assert after[0][1:] == before[0]
+    assert {video.video_path for video in index.videos()} == {str(first), str(second), str(third)}
+
+
+@pytest.mark.parametrize("by_rename", [True, False])
+def test_a_file_that_changes_while_it_is_read_is_not_stored(
+    index: vsdb.Index, tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, by_rename: bool
+) -> None:
+    path, other = make_clips(tmp_path, 2)
+    sample = VideoReader.sample
+
+    def change_and_sample(reader: VideoReader, **arguments: Any) -> Any:
+        yield from sample(reader, **arguments)
+        if by_rename:
+            other.rename(path)
+        else:
+            path.write_bytes(path.read_bytes() + b"more")
+
+    monkeypatch.setattr(VideoReader, "sample", change_and_sample)
+    (result,) = index.ingest([path])
+    assert (result.status, stored(connection)) == ("failed", {})
+    assert "changed while it was read" in (result.reason or "")

@@ -90,6 +90,21 @@ def test_a_late_start_counts_from_the_first_frame(tmp_path: Path) -> None:
     assert last[0] == pytest.approx(0.96)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_pictures_that_begin_after_the_sound_are_cut_at_their_time(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"a.{suffix}"
+    clips.write_with_sound(source, sound="aac", seconds=4, sound_seconds=7, delay_frames=75)
+    assert_frames_of_the_source(cut(source, 5.0, 6.0)[0], 50, 1.0, slack=4)
+    assert_frames_of_the_source(cut(source, 5.04, 6.0, reencode=True)[0], 51, 0.96, slack=0)
+
+
+@pytest.mark.parametrize("reencode", [False, True])
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path, reencode: bool) -> None:
+    plain = clips.write_with_sound(tmp_path / "plain.mp4", seconds=3)
+    source = clips.title_in_latin_1(plain, tmp_path / "a.mp4", recorded_at="2026-05-04T09:00:00Z")
+    assert_frames_of_the_source(cut(source, 2.0, 3.0, reencode=reencode)[0], 50, 1.0, slack=0)
+
+
 @pytest.mark.parametrize("reencode", [False, True])
 def test_a_portrait_clip_stays_upright(tmp_path: Path, reencode: bool) -> None:
     corners = np.zeros((96, 160, 3), np.uint8)

@@ -58,6 +58,19 @@ def test_a_late_start(tmp_path: Path, suffix: str) -> None:
     assert_the_frames_that_ingest_sees(path, 0.9)
 
 
+@pytest.mark.parametrize(("suffix", "delay_frames"), [("mp4", 75), ("mkv", 75), ("mkv", 250), ("ts", 75), ("mp4", 2)])
+def test_pictures_that_begin_after_the_sound(tmp_path: Path, suffix: str, delay_frames: int) -> None:
+    path = clips.write_with_sound(tmp_path / f"a.{suffix}", sound="aac", seconds=6, delay_frames=delay_frames)
+    assert_the_frames_that_ingest_sees(path, 0.9)
+
+
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
+    plain = clips.write_video(tmp_path / "plain.mp4", range(0, 2000, 40))
+    assert_the_frames_that_ingest_sees(
+        clips.title_in_latin_1(plain, tmp_path / "a.mp4", recorded_at="2026-05-04T09:00:00Z"), 0.9
+    )
+
+
 def test_a_known_frame_has_its_known_colour(tmp_path: Path) -> None:
     path = clips.write_video(tmp_path / "a.mp4", range(0, 8000, 40))
     for place in (0, 1, 7, 100, 199):

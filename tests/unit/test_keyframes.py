@@ -53,6 +53,38 @@ def test_length_and_times_do_not_depend_on_where_a_stream_begins(tmp_path: Path)
     assert times == pytest.approx([0, 1], abs=0.01)
 
 
+def test_pictures_that_begin_after_the_sound_count_from_its_start(tmp_path: Path) -> None:
+    path = clips.write_with_sound(tmp_path / "a.mp4", sound="aac", seconds=3, sound_seconds=5, delay_frames=50)
+    with KeyframeReader(path) as reader:
+        assert [frame.pts_seconds for frame in reader.sample(every_seconds=1)] == [2.0, 4.0]
+        assert reader.duration_seconds == pytest.approx(reader.declared_seconds) == pytest.approx(5.0, abs=0.05)
+
+
+def test_a_matroska_file_that_begins_late_is_whole(tmp_path: Path) -> None:
+    path = clips.write_video(tmp_path / "late.mkv", range(5000, 7000, 200), codec_options={"g": "5"})
+    assert [frame.pts_seconds for frame in key_frames(path)] == pytest.approx([0, 1])
+
+
+def test_sound_that_outlasts_the_pictures_is_no_damage(tmp_path: Path) -> None:
+    path = clips.write_with_sound(tmp_path / "a.mkv", sound="aac", seconds=4, sound_seconds=12)
+    assert [frame.pts_seconds for frame in key_frames(path)] == [0.0, 2.0]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(VideoError, match=r"truncated or damaged: \d\.\d s of 12\.0 s"):
+        key_frames(path)
+
+
+def test_a_clock_that_starts_again_is_said(tmp_path: Path) -> None:
+    parts = [clips.write_video(tmp_path / f"{part}.ts", range(0, 3000, 40)) for part in range(2)]
+    with pytest.raises(VideoError, match=r"jumps back by 3\.0 s at 3\.0 s"):
+        key_frames(clips.join(parts, tmp_path / "both.ts"), every_seconds=1)
+
+
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
+    plain = clips.write_video(tmp_path / "plain.mp4", range(0, 1000, 40))
+    path = clips.title_in_latin_1(plain, tmp_path / "a.mp4", recorded_at="2026-05-04T09:00:00Z")
+    assert len(key_frames(path)) == 1
+
+
 def test_rotation_is_applied_as_for_all_frames(tmp_path: Path) -> None:
     image = np.zeros((48, 64, 3), np.uint8)
     image[:24, :32] = 255

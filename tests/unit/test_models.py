@@ -29,9 +29,7 @@ def openai_weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def openai_archive(
-    openai_weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+def openai_archive(openai_weights: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
     reference.save_as_openai_archive(openai_weights, path)
     yield path

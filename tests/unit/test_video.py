@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vsdb.containers
+import vsdb.video
 from tests import clips
+from vsdb.containers import check_clock, check_whole, open_container
 from vsdb.errors import VideoError
-from vsdb.video import Frame, VideoReader, check_readable, content_sha256
+from vsdb.video import Frame, VideoReader, check_readable, content_sha256, decode_image, read_image, recorded_at
 
 
 def sample(path: Path, every_seconds: float = 1.0) -> list[Frame]:
@@ -50,6 +57,31 @@ def test_variable_rate_keeps_the_container_s_time_stamps(tmp_path: Path, suffix:
 def test_a_late_start_counts_from_the_first_frame(tmp_path: Path, suffix: str) -> None:
     path = clips.write_video(tmp_path / f"a.{suffix}", range(5000, 7000, 40))
     assert times(path) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("suffix", "seconds"), [("mp4", 2), ("mkv", 2), ("mkv", 10), ("ts", 2)])
+def test_pictures_that_begin_after_the_sound_count_from_its_start(tmp_path: Path, suffix: str, seconds: int) -> None:
+    path = tmp_path / f"a.{suffix}"
+    clips.write_with_sound(path, sound="aac", seconds=3, sound_seconds=seconds + 3, delay_frames=25 * seconds)
+    with VideoReader(path) as reader:
+        frames = list(reader.sample(every_seconds=1))
+        assert reader.duration_seconds == pytest.approx(seconds + 3, abs=0.05)
+        assert reader.declared_seconds == pytest.approx(seconds + 3, abs=0.2)
+    assert [frame.pts_seconds for frame in frames] == pytest.approx([seconds, seconds + 1, seconds + 2], abs=0.03)
+    assert abs(float(frames[1].image.mean()) - clips.frame_grey(25)) < 3
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_delay_of_two_frames_is_none(tmp_path: Path, suffix: str) -> None:
+    path = clips.write_with_sound(tmp_path / f"a.{suffix}", sound="aac", seconds=2, delay_frames=2)
+    assert times(path)[:2] == [0.0, 1.0]
+
+
+def test_an_ordinary_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [clips.write_with_sound(tmp_path / f"a.{suffix}", sound="aac", seconds=2) for suffix in ("mp4", "mkv")]
+    monkeypatch.setattr(vsdb.video, "picture_start", pytest.fail)
+    monkeypatch.setattr(vsdb.containers, "open_container", pytest.fail)
+    assert [times(path) for path in paths] == [[0.0, 1.0]] * 2
 
 
 def test_rotation_is_honoured(tmp_path: Path) -> None:
@@ -124,6 +156,94 @@ def test_a_truncated_file_is_refused_at_its_end(tmp_path: Path, suffix: str) -> 
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match=r"truncated or damaged: \d\.\d s of 10\.0 s"):
         sample(path)
+
+
+def test_a_truncated_file_that_begins_late_is_refused(tmp_path: Path) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 255, (100, 48, 64, 3), dtype=np.uint8))
+    options = {"movflags": "faststart"}
+    path = clips.write_video(tmp_path / "a.mp4", range(5000, 9000, 40), size=(64, 48), images=noise, options=options)
+    assert len(times(path)) == 4
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(VideoError, match=r"truncated or damaged: \d\.\d s of 4\.0 s"):
+        sample(path)
+
+
+@pytest.mark.parametrize(("suffix", "codec", "sound"), [("mkv", "libx264", "aac"), ("webm", "libvpx", "libopus")])
+def test_sound_that_outlasts_the_pictures_is_no_damage(tmp_path: Path, suffix: str, codec: str, sound: str) -> None:
+    path = clips.write_with_sound(tmp_path / f"a.{suffix}", codec=codec, sound=sound, seconds=4, sound_seconds=12)
+    assert times(path) == [0.0, 1.0, 2.0, 3.0]
+    with pytest.raises(VideoError, match=r"2\.0 s of 4\.0 s"):  # the pictures are known to last 4 s
+        check_whole(path, read_seconds=2.0, declared_seconds=12.0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(VideoError, match=r"truncated or damaged: \d\.\d s of 12\.0 s"):
+        sample(path)
+
+
+def test_a_clock_that_starts_again_is_said(tmp_path: Path) -> None:
+    parts = [clips.write_video(tmp_path / f"{part}.ts", range(0, 3000, 40)) for part in range(2)]
+    with pytest.raises(VideoError, match=r"jumps back by 2\.9 s at 3\.0 s.*ffmpeg -i OLD -c copy"):
+        sample(clips.join(parts, tmp_path / "both.ts"))
+
+
+def test_a_clock_may_fall_a_little() -> None:
+    check_clock(9.1, latest_seconds=10.0, step_seconds=0.04)
+    check_clock(0.0, latest_seconds=-math.inf, step_seconds=0.04)
+    check_clock(7.0, latest_seconds=10.0, step_seconds=2.0)
+    with pytest.raises(VideoError, match="jumps back"):
+        check_clock(8.9, latest_seconds=10.0, step_seconds=0.04)
+
+
+def test_a_held_last_frame_lasts_as_long_as_the_header_says(tmp_path: Path) -> None:
+    path = clips.write_video(tmp_path / "held.mkv", [*range(0, 1000, 40), 15_000])
+    with VideoReader(path) as reader:
+        assert [frame.pts_seconds for frame in reader.sample(every_seconds=1)] == [0.0, 15.0]
+        assert reader.duration_seconds == pytest.approx(15.04, abs=0.001)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path, suffix: str) -> None:
+    plain = clips.write_video(tmp_path / "plain.mp4", range(0, 1000, 40), codec="mpeg4")
+    path = clips.title_in_latin_1(plain, tmp_path / f"a.{suffix}", recorded_at="2026-05-04T09:00:00Z")
+    with open_container(path) as container:
+        assert container.metadata["title"] == "M\ufffdnchen"
+    said = recorded_at(path)
+    assert suffix == "avi" or (said and said.isoformat() == "2026-05-04T09:00:00+00:00")
+
+
+def test_too_many_pixels_are_an_error_whatever_was_imported_first(tmp_path: Path) -> None:
+    path = clips.write_black_png(tmp_path / "big.png", side=15_000)
+    program = (
+        "import sys, vsdb.changes, vsdb.thumbnails\nfrom vsdb.video import VideoError, read_image\n"
+        "try: read_image(__import__('pathlib').Path(sys.argv[1]))\nexcept VideoError as error: print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        f"{path}: not a picture that can be decoded; JPEG, PNG and WebP are, up to 200 million pixels\n"
+    )
+    assert done.stderr == ""
+
+
+def test_pictures_are_read_from_files_and_from_bytes(tmp_path: Path) -> None:
+    path = clips.write_black_png(tmp_path / "a.png", side=16)
+    assert read_image(path).shape == decode_image(path.read_bytes()).shape == (16, 16, 3)
+    (tmp_path / "text.png").write_text("hello")
+    for name, reason in (("text.png", "not a picture"), ("gone.png", "no such file")):
+        with pytest.raises(VideoError, match=f"{name}: {reason}"):
+            read_image(tmp_path / name)
+    for data in (b"", b"hello"):
+        with pytest.raises(VideoError, match="not a picture"):
+            decode_image(data)
+
+
+def test_opencv_is_imported_in_one_place() -> None:
+    package = Path(vsdb.video.__file__).parent
+    importing = [
+        path.name for path in package.rglob("*.py") if re.search(r"^\s*(import|from) cv2", path.read_text(), re.M)
+    ]
+    assert importing == ["opencv.py"]
 
 
 def test_no_permission_is_said(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any
 import av
 from av.container import OutputContainer
 
+from vsdb.containers import origin_seconds
 from vsdb.errors import VideoError
 from vsdb.frames import no_frame, open_video, packets_from, seconds_of, upright
 
@@ -59,7 +60,7 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
         for packet in _with_decoding_times(packets_from(old, [video, *sound], start_seconds)):
             if begin is None:
                 begin = packet.pts * packet.time_base
-            decoded_at = float(packet.dts * packet.time_base) - _origin_seconds(video)
+            decoded_at = float(packet.dts * packet.time_base - origin_seconds(video))
             if decoded_at >= end_seconds + INTERLEAVE_SECONDS:
                 break
             if decoded_at < end_seconds:
@@ -80,7 +81,7 @@ def encode_clip(
         sound, left_out = _sound(old.streams.audio, new)
         pictures = _Encoder(new, video)
         copies = {each.index: new.add_stream_from_template(each) for each in sound}
-        begin = Fraction(start_seconds) + Fraction(_origin_seconds(video))
+        begin = Fraction(start_seconds) + origin_seconds(video)
         waiting: list[Any] = []  # sound before the first picture: the file begins when the picture's size is known
         for packet in packets_from(old, [video, *sound], start_seconds):
             at = seconds_of(packet, video)
@@ -219,7 +220,3 @@ def _copy(packet: Any, begin: Fraction, stream: Any, container: OutputContainer)
     packet.dts -= offset
     packet.stream = stream
     container.mux(packet)
-
-
-def _origin_seconds(video: Any) -> float:
-    return float((video.start_time or 0) * video.time_base)

@@ -40,9 +40,8 @@ def frame_of_file(file: FileIO, pts_seconds: float, *, full: bool) -> bytes:
     Raises:
         VideoError: it cannot be decoded, or has no frame at that time.
     """
-    import cv2  # most pictures come from the database
-
-    from vsdb.frames import read_frame
+    from vsdb.frames import read_frame  # most pictures come from the database
+    from vsdb.opencv import cv2
     from vsdb.thumbnails import thumbnail
 
     image = read_frame(Path(f"/dev/fd/{file.fileno()}"), pts_seconds)  # the file that was checked, not its path again
