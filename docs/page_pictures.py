@@ -18,7 +18,7 @@ PHONE = (390, 844)
 QUALITY = 82
 GAP = 24
 SEARCH = "/?q=a+red+car"
-PLAYING = SEARCH + "&play=1&t=2&at=2"
+PLAYING = SEARCH + "&play=1&t=2&at=3"
 
 
 @contextmanager

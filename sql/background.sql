@@ -21,6 +21,7 @@ begin atomic
         from spans s
         cross join lateral generate_series((170 * s.frames_before + s.num_frames - 1) / s.num_frames,
                                            (170 * s.frames_through - 1) / s.num_frames) as place
+        limit 170  -- there are no more: it tells the planner
     )
     select avg(p.score)::real, stddev_pop(p.score)::real
     from places

@@ -47,6 +47,7 @@ as $$
 #variable_conflict use_variable
 declare
     began timestamptz := clock_timestamp();
+    unit constant halfvec := vsdb.unit_query(query);
     chosen record;
     sample record;
     found jsonb;
@@ -58,7 +59,7 @@ begin
                                        coalesce(cardinality(chosen.chosen_ids)::text, 'all')), vsdb.since(began);
 
     began := clock_timestamp();
-    select * into sample from vsdb.score_sample(vsdb.unit_query(query));
+    select * into sample from vsdb.score_sample(unit);  -- a variable: a call would be made again for every row
     return query select 'background', format('mean score %s, deviation %s', round(sample.mean::numeric, 2),
                                              round(sample.deviation::numeric, 2)), vsdb.since(began);
 

@@ -64,7 +64,7 @@ as $$
 declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 20 + 2 * max_moments;
-    slack constant real := 0.25;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;

@@ -19,7 +19,7 @@ PROMPTS = ("a red car", "a blue car", "a laundromat sign", "a dog")
 NEXT = """\
 now try
   vsdb serve                a page: ask, look, play
-  vsdb query 'an umbrella'
+  vsdb query 'an owl'
   vsdb db psql -c "select video_path, best_seconds, score from vsdb.search('a bicycle', 3)"
   vsdb ingest YOUR.mp4      real footage wants a real model, and so a database of its own:
                             VSDB_HOME=~/vsdb-rn50x4 vsdb ingest --model RN50x4 YOUR.mp4"""
