@@ -18,7 +18,8 @@ PHONE = (390, 844)
 QUALITY = 82
 GAP = 24
 SEARCH = "/?q=a+red+car"
-PLAYING = SEARCH + "&play=1&t=2&at=3"
+BEST_SECONDS = 3  # of the first moment
+PLAYING = SEARCH + f"&play=1&t=2&at={BEST_SECONDS}"
 
 
 @contextmanager
@@ -47,7 +48,10 @@ def photograph(browser: Browser, address: str, size: tuple[int, int], scheme: st
         page.wait_for_selector(".curve")
         # The folder of the machine that makes the picture is of no interest.
         page.evaluate("document.getElementById('path').textContent = '/videos/street.mp4'")
-        page.evaluate("() => { const film = document.getElementById('film'); film.pause(); film.currentTime = 2; }")
+        page.evaluate(
+            "(seconds) => { const film = document.getElementById('film'); film.pause(); film.currentTime = seconds; }",
+            BEST_SECONDS,
+        )
         page.wait_for_selector("#mark:not([hidden])")
         page.wait_for_function("() => !document.getElementById('film').seeking")
     page.wait_for_timeout(1500)  # until the player's controls are at rest
