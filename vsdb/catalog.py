@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import sql
@@ -26,6 +27,7 @@ class StoredVideo:
     stride: int
     keyframes: bool
     skip_unchanged: bool
+    recorded_at: datetime | None
     num_frames: int
     num_patches: int
 
@@ -43,7 +45,7 @@ def find_path(connection: Connection, path: str) -> StoredVideo | None:
 def _find(connection: Connection, condition: sql.SQL, value: bytes | str) -> StoredVideo | None:
     query = sql.SQL(
         """select video_id, video_path, content_sha256, every_seconds, patch_size, stride, keyframes, skip_unchanged,
-                  num_frames, num_patches
+                  recorded_at, num_frames, num_patches
            from vsdb.videos where """
     )
     with connection.cursor(row_factory=class_row(StoredVideo)) as cursor:
@@ -55,6 +57,11 @@ def move_video(connection: Connection, video_id: int, new_path: str) -> None:
     with connection.transaction():
         connection.execute("delete from vsdb.videos where video_path = %s and video_id <> %s", [new_path, video_id])
         connection.execute("update vsdb.videos set video_path = %s where video_id = %s", [new_path, video_id])
+
+
+def set_recorded_at(connection: Connection, video_id: int, recorded_at: datetime) -> None:
+    """Note when a recording began."""
+    connection.execute("update vsdb.videos set recorded_at = %s where video_id = %s", [recorded_at, video_id])
 
 
 def list_videos(

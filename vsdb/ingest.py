@@ -174,7 +174,8 @@ class Ingest:
                 self._connection = self._connect()
             known = catalog.find_content(self._connection, sha256)
             if known and not self._force and self._same_sampling(known):
-                return result("unchanged", (known.num_frames, known.num_patches), self._move(known, path))
+                done = filter(None, [self._move(known, path), self._date(known)])
+                return result("unchanged", (known.num_frames, known.num_patches), "; ".join(done) or None)
             return result("ingested", self._store(job, known.video_id if known else None))
         except _StoredElsewhereError as stored:
             return result("unchanged", stored.counts, "another vsdb has just ingested it")
@@ -205,6 +206,14 @@ class Ingest:
             return f"same content as {known.video_path}"
         catalog.move_video(self._connection, known.video_id, str(path))
         return f"moved from {known.video_path}"
+
+    def _date(self, known: StoredVideo) -> str | None:
+        """Note when it was recorded, if that is given and new."""
+        given = self._sampling.recorded_at
+        if given is None or given == known.recorded_at:
+            return None
+        catalog.set_recorded_at(self._connection, known.video_id, given)
+        return f"recorded at {given.isoformat()}"
 
     def _make_room(self, path: Path, sha256: bytes) -> None:
         """Let what is stored under this path follow its file, if other content has taken its place.

@@ -25,7 +25,7 @@ from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.pipeline import BrokenStageError, Channel, Stage, StoppedError
 from vsdb.thumbnails import thumbnail
 from vsdb.types import Sampling
-from vsdb.video import Frame, VideoReader, content_sha256, recorded_at
+from vsdb.video import Frame, VideoReader, check_readable, content_sha256, recorded_at
 
 if TYPE_CHECKING:
     from vsdb.encoder import Encoder, OnDevice, Pictures
@@ -132,6 +132,7 @@ class Stages:
     def _hash(self) -> None:
         for job in self._to_hash:
             try:
+                check_readable(job.path)
                 job.hashed_file = file_state(job.path)
                 job.sha256.set_result(content_sha256(job.path, check=job.check))
             except Exception as error:  # of any kind: it is raised again where the video is stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,17 @@ def test_force_and_other_sampling_embed_again(index: vsdb.Index, clip: Path) -> 
     assert only(index.ingest([clip])).status == "unchanged"  # nothing was asked for that differs
     assert only(index.ingest([clip], sampling=Sampling(every_seconds=0.5))).status == "unchanged"
     assert len(index.videos()) == 1
+
+
+def test_a_recording_time_given_later_is_noted(index: vsdb.Index, clip: Path) -> None:
+    index.ingest([clip])
+    noon = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+    later = only(index.ingest([clip], sampling=Sampling(recorded_at=noon)))
+    assert (later.status, later.reason) == ("unchanged", "recorded at 2026-05-01T12:00:00+00:00")
+    assert index.videos()[0].recorded_at == noon
+    assert only(index.ingest([clip], sampling=Sampling(recorded_at=noon))).reason is None
+    assert only(index.ingest([clip])).reason is None
+    assert index.videos()[0].recorded_at == noon
 
 
 def test_new_content_at_the_same_path_replaces_the_old(index: vsdb.Index, clip: Path) -> None:
