@@ -37,7 +37,7 @@ def test_present_things_stand_out_and_absent_ones_do_not(street_index: vsdb.Inde
     absent = json.loads(TRUTH.read_text())["absent_prompts"]
     refused = [street_index.search(prompt) == [] for prompt in absent]
     found = [street_index.search(prompt) != [] for prompt in true_intervals()]
-    assert sum(refused) >= 0.9 * len(absent)
+    assert sum(refused) >= 0.8 * len(absent)  # of a hundred others 95 % (docs/performance.md)
     assert sum(found) >= 0.9 * len(found)
 
     def best_score(prompt: str) -> float:
@@ -60,14 +60,15 @@ def test_a_picture_is_a_question(street_index: vsdb.Index, tmp_path: Path) -> No
 
 def test_without_moves_away_from_what_is_not_wanted(street_index: vsdb.Index) -> None:
     def lead_of_red(**question: Any) -> float:
-        """How far the red car scores above the blue one."""
+        """How far the fire engine, which is red too, scores above the blue car for "a red car"."""
         red, blue = (
-            street_index.search("a car", from_seconds=start, to_seconds=end, min_z=-9, **question)[0].score
-            for start, end in (true_intervals()[f"a {colour} car"] for colour in ("red", "blue"))
+            street_index.search("a red car", from_seconds=start, to_seconds=end, min_z=-9, **question)[0].score
+            for start, end in (true_intervals()[thing] for thing in ("a fire engine", "a blue car"))
         )
         return red - blue
 
-    assert lead_of_red(without="a red car") < lead_of_red() - 2
+    assert lead_of_red() > 0
+    assert lead_of_red(without="a fire engine") < -2
 
 
 def test_then_keeps_the_order_of_events(street_index: vsdb.Index) -> None:

@@ -122,7 +122,7 @@ def test_a_click_plays_the_video_at_the_moment(open_page: Open, served: Served, 
     assert box
     assert (box["x"] - stage["x"]) / stage["width"] * 1280 == pytest.approx(moment.box[0], abs=4)
     x, y, width, height = moment.box
-    assert share_of_red(page, x, y, width, height) > 0.2
+    assert share_of_red(page, x, y, width, height) > 0.15
     film(page, f"film.currentTime = {moment.best_seconds + 20}")
     expect(page.locator("#mark")).to_be_hidden()
 
