@@ -101,6 +101,7 @@ class Index:
             raise UsageError("an empty path names no video")
         reporter = reporter or SilentReporter()
         settings = self._settings
+        self._reconnect()
         self._make_ready(create=True)
         model = choose_model(self.connection, name=settings.model, weights=weights, device=settings.device)
         job = Ingest(self._reconnect, model=model, sampling=sampling, force=force, reporter=reporter)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from vsdb import catalog, store
 from vsdb.catalog import StoredVideo
@@ -95,12 +96,16 @@ class Ingest:
         num_ingested = 0
         with closing(Stages(self._sampling)) as stages:
             self._stages = stages
-            for job in self._in_turn(paths):
-                result = self._one(job)
-                stages.forget(job)
-                num_ingested += result.status == "ingested"
-                self._reporter.finished(result)
-                yield result
+            try:
+                for job in self._in_turn(paths):
+                    result = self._one(job)
+                    stages.forget(job)
+                    num_ingested += result.status == "ingested"
+                    self._reporter.finished(result)
+                    yield result
+            finally:
+                if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
+                    self._connection.close()  # an interrupt came between a command and its answer
         if num_ingested and not self._connection.closed:
             after_ingest(self._connection, on_step=self._reporter.preparing, on_warning=self._reporter.warned)
 

@@ -382,3 +382,17 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(
     (result,) = index.ingest([path])
     assert (result.status, stored(connection)) == ("failed", {})
     assert "changed while it was read" in (result.reason or "")
+
+
+def test_an_interrupt_in_the_middle_of_a_command_leaves_an_index_that_works(index: vsdb.Index, tmp_path: Path) -> None:
+    (path,) = make_clips(tmp_path, 1)
+
+    class Interrupting(SilentReporter):
+        def advanced(self, pts_seconds: float, num_patches: int) -> None:
+            del pts_seconds, num_patches
+            index.connection.pgconn.send_query(b"select 1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.ingest([path], reporter=Interrupting())
+    assert [result.status for result in index.ingest([path])] == ["ingested"]
