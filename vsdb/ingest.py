@@ -220,17 +220,18 @@ class Ingest:
         catalog.set_recorded_at(self._connection, known.video_id, given)
         return f"recorded at {given.isoformat()}"
 
-    def _make_room(self, path: Path, sha256: bytes) -> None:
+    def _make_room(self, path: Path, sha256: bytes, *, behind: frozenset[Path] = frozenset()) -> None:
         """Let what is stored under this path follow its file, if other content has taken its place.
 
-        Recorders rename: today's file takes the name of yesterday's, and yesterday's another one.
+        Recorders rename: today's file takes the name of yesterday's, and yesterday's another one. ``behind`` are the
+        names that wait for this one: where files have swapped theirs, the last row in the circle gives way.
         """
         stored = catalog.find_path(self._connection, str(path))
         if stored is None or stored.content_sha256 == sha256:
             return
         new_path = self._path_of(stored.content_sha256)
-        if new_path not in (None, path):
-            self._make_room(new_path, stored.content_sha256)
+        if new_path and new_path not in behind | {path}:
+            self._make_room(new_path, stored.content_sha256, behind=behind | {path})
             catalog.move_video(self._connection, stored.video_id, str(new_path))
 
     def _path_of(self, sha256: bytes) -> Path | None:

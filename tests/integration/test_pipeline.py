@@ -396,3 +396,13 @@ def test_an_interrupt_in_the_middle_of_a_command_leaves_an_index_that_works(inde
     with pytest.raises(KeyboardInterrupt):
         index.ingest([path], reporter=Interrupting())
     assert [result.status for result in index.ingest([path])] == ["ingested"]
+
+
+def test_files_that_swapped_their_names_are_ingested_anew(index: vsdb.Index, tmp_path: Path) -> None:
+    one, two = paths = make_clips(tmp_path, 2)
+    index.ingest(paths)
+    contents = [path.read_bytes() for path in paths]
+    one.write_bytes(contents[1])
+    two.write_bytes(contents[0])
+    assert [result.status for result in index.ingest(paths, force=True)] == ["ingested", "ingested"]
+    assert {video.video_path for video in index.videos()} == {str(one), str(two)}
