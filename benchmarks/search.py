@@ -201,7 +201,7 @@ def measure_search(connection: Connection, queries: Array, max_moments: int) -> 
     figures["index_recall"] = recall([approximate(query) for query in checked], wanted)
     figures["index_ms"] = timed(approximate, queries)
     with connection.transaction(force_rollback=True):
-        connection.execute("drop index vsdb.patch_runs_embedding_ivf")  # then every run is compared
+        connection.execute("drop index vsdb.patch_runs_embedding_l2")  # then every run is compared
         figures["runs_recall"] = recall([approximate(query) for query in checked], wanted)
         figures["runs_ms"] = timed(approximate, queries)
     connection.execute("delete from vsdb.videos where video_path = '/large'")
@@ -223,14 +223,14 @@ def fill(connection: Connection, rng: np.random.Generator, world: World, num_pat
     connection.execute("analyze vsdb.videos")
     seconds = milliseconds(lambda: build_index(connection, min_patches=0)) / 1e3
     connection.execute("vacuum analyze vsdb.patch_runs, vsdb.turning")
-    connection.execute(f"comment on index vsdb.patch_runs_embedding_ivf is '{seconds:.1f}'")
+    connection.execute(f"comment on index vsdb.patch_runs_embedding_l2 is '{seconds:.1f}'")
 
 
 def size_figures(connection: Connection) -> dict[str, object]:
     """Build time and size of the index, size of the table."""
     row = connection.execute(
-        "select obj_description('vsdb.patch_runs_embedding_ivf'::regclass)::float8,"
-        " round(pg_relation_size('vsdb.patch_runs_embedding_ivf') / 2 ^ 20)::int,"
+        "select obj_description('vsdb.patch_runs_embedding_l2'::regclass)::float8,"
+        " round(pg_relation_size('vsdb.patch_runs_embedding_l2') / 2 ^ 20)::int,"
         " round(pg_table_size('vsdb.patches') / 2 ^ 20)::int, (select count(*) from vsdb.patch_runs)"
     ).fetchone()
     assert row is not None
@@ -271,9 +271,9 @@ def read_embeddings(connection: Connection) -> npt.NDArray[np.float16]:
 
 def is_filled(connection: Connection, num_patches: int) -> bool:
     """Whether an earlier run left this size complete."""
-    if one_value(connection, "select to_regclass('vsdb.patch_runs_embedding_ivf')") is None:
+    if one_value(connection, "select to_regclass('vsdb.patch_runs_embedding_l2')") is None:
         return False
-    described = one_value(connection, "select obj_description('vsdb.patch_runs_embedding_ivf'::regclass)")
+    described = one_value(connection, "select obj_description('vsdb.patch_runs_embedding_l2'::regclass)")
     return described is not None and one_value(connection, "select count(*) from vsdb.patches") == num_patches
 
 

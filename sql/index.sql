@@ -5,7 +5,7 @@ language sql stable parallel safe
 begin atomic
     select exists (
         select from pg_index i
-        where i.indexrelid = to_regclass('vsdb.patch_runs_embedding_ivf') and i.indisvalid
+        where i.indexrelid = to_regclass('vsdb.patch_runs_embedding_l2') and i.indisvalid
     );
 end;
 comment on function vsdb.has_index() is 'Internal. Whether vsdb.patch_runs has its index.';
@@ -51,9 +51,9 @@ begin
     if not vsdb.needs_index(min_patches) then
         return false;
     end if;
-    drop index if exists vsdb.patch_runs_embedding_ivf;  -- one that a cut-off build left behind is not valid
-    execute format('create index patch_runs_embedding_ivf on vsdb.patch_runs using ivfflat'
-                   ' (embedding halfvec_ip_ops) with (lists = %s)', chosen);
+    drop index if exists vsdb.patch_runs_embedding_l2;  -- one that a cut-off build left behind is not valid
+    execute format('create index patch_runs_embedding_l2 on vsdb.patch_runs using ivfflat'
+                   ' (embedding halfvec_l2_ops) with (lists = %s)', chosen);
     return true;
 end;
 $$;

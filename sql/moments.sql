@@ -21,16 +21,16 @@ begin atomic
         from vsdb.patches p
         where p.video_id = in_video
           and p.frame_index between first_frame and last_frame
-          and (from_seconds is null or p.pts_seconds >= from_seconds)
-          and (to_seconds is null or p.pts_seconds <= to_seconds)
-          and (recorded_from is null or recorded_from <= vsdb.wall_clock(p.video_id, p.pts_seconds))
-          and (recorded_to is null or recorded_to >= vsdb.wall_clock(p.video_id, p.pts_seconds))
         group by p.frame_index
     )
     select coalesce(array_agg(s.frame_index order by s.frame_index), '{}'),
            coalesce(array_agg(s.pts_seconds order by s.frame_index), '{}'),
            coalesce(array_agg(s.score order by s.frame_index), '{}')
-    from scored s;
+    from scored s  -- filtered here: once a frame, not once a patch
+    where (from_seconds is null or s.pts_seconds >= from_seconds)
+      and (to_seconds is null or s.pts_seconds <= to_seconds)
+      and (recorded_from is null or recorded_from <= vsdb.wall_clock(in_video, s.pts_seconds))
+      and (recorded_to is null or recorded_to >= vsdb.wall_clock(in_video, s.pts_seconds));
 end;
 comment on function vsdb.score_frames(
     halfvec, bigint, integer, integer, float8, float8, timestamptz, timestamptz
@@ -99,7 +99,8 @@ comment on function vsdb.frame_range(bigint, integer, integer) is
     'Internal. Frames of a video as a range of video_id << 32 | frame_index, so that one multirange holds frames of many videos.';
 
 create or replace function vsdb.moment_around(
-    query halfvec, in_video bigint, peak_frame integer, background real, min_score real, gap_seconds float8,
+    query halfvec, in_video bigint, peak_frame integer, window_first integer, window_last integer,
+    background real, min_score real, gap_seconds float8,
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, taken int8multirange
 ) returns table (
     start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer,
@@ -109,8 +110,6 @@ language plpgsql stable parallel safe
 as $$
 declare
     reach integer := 12;
-    window_first integer := peak_frame - reach;
-    window_last integer := peak_frame + reach;
     join_neighbours boolean;
     starts_here boolean := false;
     ends_here boolean := false;
@@ -172,5 +171,5 @@ begin
 end;
 $$;
 comment on function vsdb.moment_around(
-    halfvec, bigint, integer, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
-) is 'Internal. The moment that holds a frame that is not taken: the run of frames that reach min_score, or half way from background to the best score of the run. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';
+    halfvec, bigint, integer, integer, integer, real, real, float8, float8, float8, timestamptz, timestamptz, int8multirange
+) is 'Internal. The moment that holds a frame that is not taken, looked for in window_first to window_last and, where it goes on, beyond: the run of frames that reach min_score, or half way from background to the best score of the run. is_slope says that it runs into frames that are taken. Times in seconds, scores 100 x cosine.';

@@ -10,19 +10,42 @@ begin atomic
 end;
 comment on function vsdb.turn(halfvec) is 'Internal. An embedding as vsdb.patch_runs stores it: as it is until the index is first built, and then by vsdb.turning.';
 
-create or replace function vsdb.turn_query(query halfvec, out turned halfvec, out centre_score float8)
+-- Lists of like runs are found by distance (k-means), prompts score by inner product. To a query that is far away both
+-- are the same order: |query - run|^2 = |query|^2 - 2 query * run + |run|^2, and the last term no longer counts. At a
+-- length of 16,000 it moves a score by some hundredths, and so do the single-precision sums.
+create or replace function vsdb.turn_query(
+    query halfvec, out turned halfvec, out score_at_query float8, out points_lost float8
+)
 language sql stable parallel safe
 begin atomic
-    select coalesce(array_agg((a.part * a.stretch)::real order by a.axis)::halfvec, query),
-           coalesce(100 * sum(a.part * a.centre), 0)
+    select f.turned, f.centre_score + l2_norm(f.turned) ^ 2 * f.points_lost, f.points_lost
     from (
-        select t.axis, t.centre, t.stretch, -(t.direction <#> query) as part
-        from vsdb.turning t
-        offset 0  -- so that part is computed once
-    ) a;
+        select l2_normalize(t.turned) * array_fill(16000::real, array[vector_dims(query)])::halfvec as turned,
+               t.centre_score,
+               100 * l2_norm(t.turned) / 16000 / 2 as points_lost
+        from (
+            select coalesce(array_agg((a.part * a.stretch)::real order by a.axis)::halfvec, query) as turned,
+                   coalesce(100 * sum(a.part * a.centre), 0) as centre_score
+            from (
+                select t.axis, t.centre, t.stretch, -(t.direction <#> query) as part
+                from vsdb.turning t
+                offset 0  -- so that part is computed once
+            ) a
+            offset 0
+        ) t
+        offset 0
+    ) f;
 end;
 comment on function vsdb.turn_query(halfvec) is
-    'Internal. The query to compare turned embeddings with, and the score (100 x cosine) of their centre, which the inner product leaves out.';
+    'Internal. The query to compare turned embeddings with, of length 16,000; the score (100 x cosine) that a run of no distance to it would have, and how many points of it a run loses with the square of its distance.';
+
+create or replace function vsdb.run_score(distance float8, score_at_query float8, points_lost float8) returns real
+language sql immutable parallel safe
+begin atomic
+    select (score_at_query - points_lost * distance ^ 2)::real;
+end;
+comment on function vsdb.run_score(float8, float8, float8) is
+    'Internal. The score (100 x cosine) of a run from the distance that vsdb.nearest_runs gives and what vsdb.turn_query says of the query.';
 
 create or replace function vsdb.nearest_runs(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
@@ -32,7 +55,7 @@ language sql stable parallel safe
 begin atomic
     -- The level of the ordered scan holds nothing but a filter and a limit: a window function, a second sort key
     -- or a filter on the distance would take the index away.
-    select r.video_id, r.first_frame, r.last_frame, r.patch_index, r.embedding <#> query as distance
+    select r.video_id, r.first_frame, r.last_frame, r.patch_index, r.embedding <-> query as distance
     from vsdb.patch_runs r
     where (video_ids is null or r.video_id = any (video_ids))
       and (from_seconds is null or r.last_seconds >= from_seconds)
@@ -44,15 +67,17 @@ begin atomic
 end;
 comment on function vsdb.nearest_runs(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz, integer
-) is 'Internal. Runs of patches nearest to the query, best first, with the distances (negative inner products) of their turned means. query: turned by vsdb.turn_query. A null filter is no filter.';
+) is 'Internal. Runs of patches nearest to the query, best first, with the distances of their turned means. query: turned by vsdb.turn_query. A null filter is no filter.';
 
 create or replace function vsdb.frames_of_runs(
     query halfvec, videos bigint[], first_frames integer[], last_frames integer[], patches smallint[],
     from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, frame_index integer, score real, window_first integer, window_last integer)
 language sql stable parallel safe
 begin atomic
-    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real as score
+    -- A moment mostly lasts about as long as the patch that shows it looks the same.
+    select p.video_id, p.frame_index, (-100 * (p.embedding <#> query))::real as score,
+           r.first_frame - 4, r.last_frame + 4
     from unnest(videos, first_frames, last_frames, patches) as r (video_id, first_frame, last_frame, patch_index)
     join vsdb.patches p
       on p.video_id = r.video_id
@@ -66,15 +91,16 @@ begin atomic
 end;
 comment on function vsdb.frames_of_runs(
     halfvec, bigint[], integer[], integer[], smallint[], float8, float8, timestamptz, timestamptz
-) is 'Internal. The frames of the runs given (video, first and last frame, patch) that the filters leave, with the score (100 x cosine) of that patch, best first, ties by key. A frame of several runs comes several times.';
+) is 'Internal. The frames of the runs given (video, first and last frame, patch) that the filters leave, with the score (100 x cosine) of that patch, best first, ties by key, and the frames where its moment is likely to begin and end. A frame of several runs comes several times.';
 
 create or replace function vsdb.nearest_frames(
     query halfvec, video_ids bigint[], from_seconds float8, to_seconds float8,
     recorded_from timestamptz, recorded_to timestamptz
-) returns table (video_id bigint, frame_index integer, score real)
+) returns table (video_id bigint, frame_index integer, score real, window_first integer, window_last integer)
 language sql stable parallel safe
 begin atomic
-    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score
+    select p.video_id, p.frame_index, max((-100 * (p.embedding <#> query))::real) as score,
+           p.frame_index - 12, p.frame_index + 12
     from vsdb.patches p
     where (video_ids is null or p.video_id = any (video_ids))
       and (from_seconds is null or p.pts_seconds >= from_seconds)
@@ -86,7 +112,7 @@ begin atomic
 end;
 comment on function vsdb.nearest_frames(
     halfvec, bigint[], float8, float8, timestamptz, timestamptz
-) is 'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key. Reads every patch once.';
+) is 'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key, and the frames to look for its moment in first. Reads every patch once.';
 
 -- A SET clause of a function would be shorter, but only a superuser may write one for a setting of an extension that
 -- the session has not loaded yet, as when a backup is restored.
@@ -97,7 +123,7 @@ declare
     settings constant text[] := array[coalesce(current_setting('ivfflat.probes', true), '1'),
                                       coalesce(current_setting('ivfflat.iterative_scan', true), 'off')];
 begin
-    perform set_config('ivfflat.probes', '300', true),  -- of 4,000 lists at most
+    perform set_config('ivfflat.probes', '100', true),  -- of 4,000 lists at most
             -- Where filters leave few of the runs, more lists are read.
             set_config('ivfflat.iterative_scan', 'relaxed_order', true);
     return settings;
@@ -129,11 +155,13 @@ as $$
 declare
     candidates refcursor;
     turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
-    centre_score float8;
+    score_at_query float8;
+    points_lost float8;
 begin
-    select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;
+    select q.turned, q.score_at_query, q.points_lost into turned, score_at_query, points_lost
+    from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select n.video_id, n.first_frame, n.last_frame, n.patch_index, (centre_score - 100 * n.distance)::real as score
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index, vsdb.run_score(n.distance, score_at_query, points_lost) as score
         from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
                                recorded_from, recorded_to, max_candidates) n;
     return candidates;
@@ -155,11 +183,13 @@ as $$
 declare
     candidates refcursor;
     turned vsdb.patch_runs.embedding%type;  -- a bare type name needs a search_path
-    centre_score float8;
+    score_at_query float8;
+    points_lost float8;
 begin
-    select q.turned, q.centre_score into turned, centre_score from vsdb.turn_query(query) q;
+    select q.turned, q.score_at_query, q.points_lost into turned, score_at_query, points_lost
+    from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select n.video_id, n.first_frame, n.last_frame, n.patch_index, (centre_score - 100 * n.distance)::real as score
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index, vsdb.run_score(n.distance, score_at_query, points_lost) as score
         from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
                                recorded_from, recorded_to, max_candidates) n;
     return candidates;

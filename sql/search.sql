@@ -63,8 +63,8 @@ as $$
 #variable_conflict use_variable
 declare
     max_candidates constant integer := 4000;
-    batch_size constant integer := 20 + 2 * max_moments;
-    slack constant real := 0.3;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    batch_size constant integer := 10 + max_moments;
+    slack constant real := 0.2;  -- how far the mean of a run may lie below its best patch, as a share of its height
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
@@ -110,7 +110,8 @@ begin
                        or candidate.score < floor or candidate.score = scores[max_moments];
                 continue when taken @> (candidate.video_id << 32 | candidate.frame_index);
                 select * into moment
-                from vsdb.moment_around(query, candidate.video_id, candidate.frame_index, background, min_score,
+                from vsdb.moment_around(query, candidate.video_id, candidate.frame_index,
+                                        candidate.window_first, candidate.window_last, background, min_score,
                                         gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to, taken);
                 taken := taken + int8multirange(moment.covered);
                 peaks_left := peaks_left - 1;

@@ -164,7 +164,7 @@ def _replace_model(connection: Connection, info: ModelInfo) -> None:
     connection.execute("delete from vsdb.models")
     connection.execute("delete from vsdb.background")
     connection.execute("update vsdb.neutral_prompts set embedding = null")
-    connection.execute("drop index if exists vsdb.patch_runs_embedding_ivf")  # they fit the other model's embeddings
+    connection.execute("drop index if exists vsdb.patch_runs_embedding_l2")  # they fit the other model's embeddings
     connection.execute("delete from vsdb.turning")
     schema.set_embedding_dim(connection, info.embedding_dim)
     connection.execute(

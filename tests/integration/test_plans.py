@@ -38,13 +38,13 @@ def plan(connection: Connection, opener: str, statement: str) -> str:
 def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection) -> None:
     for num_frames in (50, 400):
         connection.execute("truncate vsdb.videos, vsdb.frames, vsdb.patches, vsdb.patch_runs restart identity")
-        connection.execute("drop index if exists vsdb.patch_runs_embedding_ivf")
+        connection.execute("drop index if exists vsdb.patch_runs_embedding_l2")
         add_random_videos(connection, num_videos=4, num_frames=num_frames, num_patches=4)
         for name, filters in FILTERS.items():
             for limit in (1, 100, 20000):
                 statement = f"select * from vsdb.nearest_runs(%s, {filters}, {limit})"
                 text = plan(connection, "open_index", statement)
-                assert "Index Scan using patch_runs_embedding_ivf" in text, (num_frames, name, limit, text)
+                assert "Index Scan using patch_runs_embedding_l2" in text, (num_frames, name, limit, text)
                 assert "Sort" not in text, (num_frames, name, limit, text)
 
 
@@ -68,7 +68,7 @@ def scans(connection: Connection) -> int:
     connection.execute("select pg_stat_force_next_flush()")
     connection.execute("select 1")
     row = connection.execute(
-        "select idx_scan from pg_stat_user_indexes where indexrelname = 'patch_runs_embedding_ivf'"
+        "select idx_scan from pg_stat_user_indexes where indexrelname = 'patch_runs_embedding_l2'"
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -93,7 +93,7 @@ def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> Non
     assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
     assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
     assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "index"
-    connection.execute("drop index vsdb.patch_runs_embedding_ivf")
+    connection.execute("drop index vsdb.patch_runs_embedding_l2")
     assert chosen(connection, plain) == "runs"
 
 

@@ -16,7 +16,7 @@ from vsdb.schema import Connection
 def filled(connection: Connection) -> Connection:
     """A database with 1,600 patches, no index, and statistics from when it had 3,200."""
     search_data.add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
-    connection.execute("drop index vsdb.patch_runs_embedding_ivf")
+    connection.execute("drop index vsdb.patch_runs_embedding_l2")
     connection.execute("delete from vsdb.neutral_prompts")  # there is no text tower to embed them
     connection.execute("delete from vsdb.videos where video_id in (select video_id from vsdb.videos limit 4)")
     return connection
