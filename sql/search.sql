@@ -64,7 +64,9 @@ as $$
 declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 10 + max_moments;
-    slack constant real := 0.2;  -- how far the mean of a run may lie below its best patch, as a share of its height
+    -- How far the mean of a run may lie below its best patch, as a share of its height. Beside a scan of all runs it
+    -- costs little to look further.
+    slack constant real := case scan when 'index' then 0.2 else 0.3 end;
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;

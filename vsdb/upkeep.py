@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from vsdb.encoder import Encoder
 
 MIN_PATCHES = 2_000_000  # until then a scan of the patch runs is quick enough to do without a build of minutes
-BYTES_A_RUN = 40_000  # while the index is built: distances to 4,000 lists; dead rows of the turning count as well
+BYTES_A_RUN = 40_000  # while the index is built: distances to 4,000 lists; dead rows that somebody may see count
 MAX_BUILD_BYTES = 4 << 30
 RUNS_SAMPLED = 40_000  # to learn the main directions of the embeddings from
 LEAST_VARIANCE = 1e-6  # all variances add up to 1 at most; a direction without any cannot be stretched
@@ -87,16 +88,26 @@ def _index_progress(watcher: Connection) -> str | None:
 
 def build_index(connection: Connection, *, min_patches: int) -> bool:
     """Build the index if the database holds ``min_patches`` or more and has none; say whether it did."""
+    with _transaction_to_build_in(connection, min_patches) as is_needed:
+        if not is_needed:
+            return False
+        _store_turning(connection)
+    # Another transaction: in the same one, rows as they were before the turning would be indexed as well.
+    with _transaction_to_build_in(connection, min_patches) as is_needed:
+        if is_needed:
+            rows = connection.execute("select count(*) from vsdb.patch_runs").fetchone()
+            memory = min(MAX_BUILD_BYTES, (64 << 20) + (rows or (0,))[0] * BYTES_A_RUN)
+            connection.execute("select set_config('maintenance_work_mem', %s, true)", [f"{memory >> 10}kB"])
+            connection.execute("select vsdb.build_index(%s)", [min_patches])
+    return is_needed
+
+
+@contextmanager
+def _transaction_to_build_in(connection: Connection, min_patches: int) -> Iterator[bool]:
+    """Begin a transaction in which nobody else builds the index; give whether it is needed."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [0x76736462_0003])  # two ingests end at once
-        if connection.execute("select vsdb.needs_index(%s)", [min_patches]).fetchone() != (True,):
-            return False
-        rows = connection.execute("select count(*) from vsdb.patch_runs").fetchone()
-        memory = min(MAX_BUILD_BYTES, (64 << 20) + (rows or (0,))[0] * BYTES_A_RUN)
-        connection.execute("select set_config('maintenance_work_mem', %s, true)", [f"{memory >> 10}kB"])
-        _store_turning(connection)
-        connection.execute("select vsdb.build_index(%s)", [min_patches])
-    return True
+        yield connection.execute("select vsdb.needs_index(%s)", [min_patches]).fetchone() == (True,)
 
 
 def _store_turning(connection: Connection) -> None:

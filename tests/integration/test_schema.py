@@ -92,6 +92,16 @@ def test_the_empty_older_newer_and_altered_are_told_apart(new_database: NewDatab
             schema.migrate(connection)
 
 
+def test_the_index_of_older_versions_goes(connection: Connection) -> None:
+    connection.execute(
+        "create index patch_runs_embedding_ivf on vsdb.patch_runs"
+        " using ivfflat (embedding halfvec_ip_ops) with (lists = 1)"
+    )
+    connection.execute("delete from vsdb.migrations where migration_id = 6")
+    assert schema.migrate(connection) == ["0006_index_by_distance"]
+    assert connection.execute("select to_regclass('vsdb.patch_runs_embedding_ivf')").fetchone() == (None,)
+
+
 def test_a_failed_migrate_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise errors.DiskFull("no space left")

@@ -40,6 +40,16 @@ def test_the_index_is_built_and_statistics_are_fresh(filled: Connection, monkeyp
     assert filled.execute("select reltuples from pg_class where oid = 'vsdb.patches'::regclass").fetchone() == (1600,)
 
 
+def test_the_index_holds_no_rows_from_before_the_turning(connection: Connection) -> None:
+    search_data.add_video(connection, "/a.mp4", search_data.scores([0, 80, 0, 60, 0, 0]))
+    upkeep.build_index(connection, min_patches=0)
+    assert connection.execute("select count(*) > 0 from vsdb.turning").fetchone() == (True,)
+    assert connection.execute(
+        """select i.reltuples = (select count(*) from vsdb.patch_runs)
+           from pg_class i where i.oid = 'vsdb.patch_runs_embedding_l2'::regclass"""
+    ).fetchone() == (True,)
+
+
 def test_progress_says_phase_and_share(filled: Connection, dsn: str) -> None:
     """Seen from a second connection while the build waits for the table."""
     assert upkeep._index_progress(filled) is None
