@@ -41,6 +41,7 @@ comment on function vsdb.score_sample(halfvec) is
 create or replace function vsdb.refresh_background() returns boolean
 language plpgsql volatile
 set search_path = ''
+set jit = off
 as $$
 declare
     measured integer;

@@ -123,7 +123,7 @@ declare
     settings constant text[] := array[coalesce(current_setting('ivfflat.probes', true), '1'),
                                       coalesce(current_setting('ivfflat.iterative_scan', true), 'off')];
 begin
-    perform set_config('ivfflat.probes', '100', true),  -- of 4,000 lists at most
+    perform set_config('ivfflat.probes', '150', true),  -- of 4,000 lists at most
             -- Where filters leave few of the runs, more lists are read.
             set_config('ivfflat.iterative_scan', 'relaxed_order', true);
     return settings;

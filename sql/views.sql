@@ -40,7 +40,7 @@ select v.video_id,
        v.keyframes,
        v.skip_unchanged
 from vsdb.videos v
-cross join vsdb.models m;
+cross join (select model_name from vsdb.models limit 1) m;  -- the planner does not know that it is one row
 comment on view vsdb.videos_view is 'One row a video. Stable: columns are added at the end, never renamed.';
 comment on column vsdb.videos_view.video_id is 'Key of the video.';
 comment on column vsdb.videos_view.video_path is 'Absolute path of the video.';

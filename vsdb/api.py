@@ -163,6 +163,8 @@ class Index:
     @property
     def model_name(self) -> str | None:
         """Name of the model whose embeddings the database holds; None before the first ingest."""
+        if not self._is_ready and schema.is_empty(self._connection):
+            return None
         model = catalog.get_model(self.connection)
         return model.model_name if model else None
 

@@ -118,7 +118,7 @@ def ensure(connection: Connection) -> None:
     Raises:
         DatabaseError: the database is older (run ``vsdb migrate``) or newer than this program.
     """
-    if _is_empty(connection):
+    if is_empty(connection):
         migrate(connection)
     else:
         check(connection)
@@ -126,7 +126,7 @@ def ensure(connection: Connection) -> None:
 
 def check(connection: Connection) -> None:
     """Raise DatabaseError unless the schema is exactly what this program needs."""
-    if _is_empty(connection):
+    if is_empty(connection):
         raise DatabaseError('the database has no vsdb schema yet; run "vsdb ingest PATH" or "vsdb migrate"')
     applied = _applied(connection)
     _check_history(applied)
@@ -240,7 +240,7 @@ def _drop(functions: set[tuple[int, str]], connection: Connection) -> None:
         ) from error
 
 
-def _is_empty(connection: Connection) -> bool:
+def is_empty(connection: Connection) -> bool:
     row = connection.execute("select to_regclass('vsdb.migrations') is null").fetchone()
     return bool(row and row[0])
 

@@ -60,7 +60,27 @@ def test_run_scan_passes_the_index_by(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
     for filters in FILTERS.values():
         text = plan(connection, "open_runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
-        assert "ivf" not in text
+        assert "patch_runs_embedding_l2" not in text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "vsdb.search_embedding(%(query)s)",
+        "vsdb.search_embedding(%(query)s, exact => true, video_like => 'a')",
+        "vsdb.search_then(%(query)s, %(query)s)",
+        "vsdb.videos v, vsdb.search('a dog', video_ids => array[v.video_id])",
+        "vsdb.videos_view",
+    ],
+)
+@pytest.mark.parametrize("analyze", ["", "analyze"])
+def test_plans_look_too_cheap_to_compile(connection: Connection, statement: str, analyze: str) -> None:
+    """Where PostgreSQL compiles costly plans, guessing too many rows made a search of 5 ms take 600."""
+    add_random_videos(connection, num_videos=2, num_frames=50, num_patches=2)
+    connection.execute(analyze)
+    row = connection.execute(f"explain (format json) select * from {statement}".encode(), {"query": axis(0)}).fetchone()
+    assert row is not None
+    assert row[0][0]["Plan"]["Total Cost"] < 100_000  # the default of jit_above_cost
 
 
 def scans(connection: Connection) -> int:

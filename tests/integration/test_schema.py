@@ -12,6 +12,7 @@ import pytest
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+import vsdb
 from tests.integration.search_data import add_video, scores
 from vsdb import catalog, schema
 from vsdb.embedded import EmbeddedServer
@@ -90,6 +91,14 @@ def test_the_empty_older_newer_and_altered_are_told_apart(new_database: NewDatab
         connection.execute("update vsdb.migrations set sha256 = sha256('edited') where migration_id = 1")
         with pytest.raises(DatabaseError, match="0001_.*is not the one that was applied"):
             schema.migrate(connection)
+
+
+def test_a_database_without_a_schema_has_no_model_yet(new_database: NewDatabase) -> None:
+    dsn = new_database("template0")
+    with vsdb.connect(dsn=dsn) as index:
+        assert index.model_name is None
+    with connect(dsn) as connection:
+        assert schema.is_empty(connection)
 
 
 def test_the_index_of_older_versions_goes(connection: Connection) -> None:
