@@ -20,6 +20,7 @@ from vsdb.upkeep import MIN_PATCHES
 
 MIN_FREE_BYTES = 2_000_000_000
 MIN_COSINE = 0.9999
+ADVISED_PGVECTOR = (0, 8, 4)
 FUNCTIONS = ("vsdb.search", "vsdb.search_embedding", "vsdb.embed")
 PROMPTS = ("a red car", "a laundromat sign", "people crossing a street at night in the rain")
 
@@ -127,6 +128,9 @@ def _pgvector(connection: Connection) -> Check:
         found = f"{version} in schema {home}, where every role may create operators"
         remedy = f'they would run inside vsdb\'s functions: "revoke create on schema {home} from public"'
         return Check(name="pgvector", state="warn", found=found, remedy=remedy)
+    if tuple(int(part) for part in version.split(".")) < ADVISED_PGVECTOR:
+        remedy = 'up to 0.8.4 index builds and vacuums were mended: upgrade it, then "alter extension vector update"'
+        return Check(name="pgvector", state="warn", found=version, remedy=remedy)
     return Check(name="pgvector", state="ok", found=version)
 
 

@@ -6,6 +6,8 @@ import hashlib
 import logging
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +147,8 @@ def _state_dict(name: str, weights: Path | None, tag_settings: dict[str, Any], o
 
 def _fetch(name: str, tag_settings: dict[str, Any], open_clip: Any) -> Path:
     try:
-        return Path(open_clip.download_pretrained(tag_settings))
+        with _no_warnings_logged():  # every retry is one
+            return Path(open_clip.download_pretrained(tag_settings))
     except Exception as error:  # whatever the hub's client raises without network
         size = DOWNLOAD_SIZES.get(name, "some hundred MB")
         raise ModelError(
@@ -155,14 +158,20 @@ def _fetch(name: str, tag_settings: dict[str, Any], open_clip: Any) -> Path:
         ) from error
 
 
-def _build(open_clip: Any, architecture: str, state_dict: StateDict, *, force_quick_gelu: bool) -> torch.nn.Module:
-    logging.disable(logging.WARNING)  # "no pretrained weights": they come in the next step
+@contextmanager
+def _no_warnings_logged() -> Iterator[None]:
+    logging.disable(logging.WARNING)
     try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _build(open_clip: Any, architecture: str, state_dict: StateDict, *, force_quick_gelu: bool) -> torch.nn.Module:
+    with _no_warnings_logged():  # "no pretrained weights": they come in the next step
         module: torch.nn.Module = open_clip.create_model(
             architecture, load_weights=False, pretrained_text=False, force_quick_gelu=force_quick_gelu
         )
-    finally:
-        logging.disable(logging.NOTSET)
     try:
         # Positions and masks that a module makes by itself are absent from some files: strict for weights only.
         missing, unexpected = module.load_state_dict(

@@ -8,6 +8,7 @@ from vsdb.config import resolve
 from vsdb.doctor import Check, examine
 from vsdb.schema import Connection
 
+OLD_PGVECTOR = "update pg_extension set extversion = '0.8.2' where extname = 'vector'"
 LARGE_VIDEO = """
 insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
                          every_seconds, patch_size, stride, num_frames, num_patches)
@@ -24,6 +25,7 @@ def not_well(dsn: str) -> list[Check]:
         ("drop function vsdb.search", "schema", "fail", "without vsdb.search", "vsdb migrate"),
         ("drop function vsdb.search_embedding cascade", "schema", "fail", "vsdb.search_embedding", "vsdb migrate"),
         (LARGE_VIDEO, "index", "warn", "2,000,000", "vsdb ingest"),
+        (OLD_PGVECTOR, "pgvector", "warn", "0.8.2", "alter extension vector update"),
         ("grant create on schema public to public", "pgvector", "warn", "public", "revoke create on schema public"),
     ],
 )
