@@ -161,7 +161,8 @@ begin
     select q.turned, q.score_at_query, q.points_lost into turned, score_at_query, points_lost
     from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select n.video_id, n.first_frame, n.last_frame, n.patch_index, vsdb.run_score(n.distance, score_at_query, points_lost) as score
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index,
+               vsdb.run_score(n.distance, score_at_query, points_lost) as score
         from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
                                recorded_from, recorded_to, max_candidates) n;
     return candidates;
@@ -189,7 +190,8 @@ begin
     select q.turned, q.score_at_query, q.points_lost into turned, score_at_query, points_lost
     from vsdb.turn_query(query) q;
     open candidates no scroll for
-        select n.video_id, n.first_frame, n.last_frame, n.patch_index, vsdb.run_score(n.distance, score_at_query, points_lost) as score
+        select n.video_id, n.first_frame, n.last_frame, n.patch_index,
+               vsdb.run_score(n.distance, score_at_query, points_lost) as score
         from vsdb.nearest_runs(turned, video_ids, from_seconds, to_seconds,
                                recorded_from, recorded_to, max_candidates) n;
     return candidates;

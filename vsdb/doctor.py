@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def _pgvector(connection: Connection) -> Check:
         found = f"{version} in schema {home}, where every role may create operators"
         remedy = f'they would run inside vsdb\'s functions: "revoke create on schema {home} from public"'
         return Check(name="pgvector", state="warn", found=found, remedy=remedy)
-    if tuple(int(part) for part in version.split(".")) < ADVISED_PGVECTOR:
+    if tuple(map(int, re.findall(r"\d+", version))) < ADVISED_PGVECTOR:
         remedy = 'up to 0.8.4 index builds and vacuums were mended: upgrade it, then "alter extension vector update"'
         return Check(name="pgvector", state="warn", found=version, remedy=remedy)
     return Check(name="pgvector", state="ok", found=version)
