@@ -31,7 +31,14 @@ begin
     insert into vsdb.turning (axis, direction, centre, stretch)
     select t.place - 1, t.direction::halfvec, t.centre, t.stretch
     from unnest(directions, centres, stretches) with ordinality as t (direction, centre, stretch, place);
-    update vsdb.patch_runs r set embedding = vsdb.turn(r.embedding);
+    -- Not an update: the planner would leave an index on its rows alone until all older transactions have ended.
+    with unturned as (
+        delete from vsdb.patch_runs returning *
+    )
+    insert into vsdb.patch_runs (video_id, first_frame, last_frame, start_seconds, last_seconds, patch_index, embedding)
+    select u.video_id, u.first_frame, u.last_frame, u.start_seconds, u.last_seconds, u.patch_index,
+           vsdb.turn(u.embedding)
+    from unturned u;
 end;
 $$;
 comment on function vsdb.store_turning(text[], real[], real[]) is

@@ -50,6 +50,17 @@ def test_the_index_holds_no_rows_from_before_the_turning(connection: Connection)
     ).fetchone() == (True,)
 
 
+def test_an_older_transaction_does_not_keep_the_index_from_use(connection: Connection, dsn: str) -> None:
+    search_data.add_video(connection, "/a.mp4", search_data.scores([0, 80, 0, 60, 0, 0]))
+    with psycopg.connect(dsn) as older:
+        older.execute("set transaction isolation level repeatable read")
+        older.execute("select from vsdb.videos")
+        upkeep.build_index(connection, min_patches=0)
+        assert connection.execute(
+            "select indcheckxmin from pg_index where indexrelid = 'vsdb.patch_runs_embedding_l2'::regclass"
+        ).fetchone() == (False,)
+
+
 def test_progress_says_phase_and_share(filled: Connection, dsn: str) -> None:
     """Seen from a second connection while the build waits for the table."""
     assert upkeep._index_progress(filled) is None
