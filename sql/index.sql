@@ -27,7 +27,8 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'vsdb.turning is stored once, before the index is first built.';
     end if;
-    lock table vsdb.patch_runs in share row exclusive mode;  -- runs stored meanwhile would not be turned
+    -- Runs stored meanwhile would not be turned. Who removes a video locks it first and its runs then: so does this.
+    lock table vsdb.videos, vsdb.patch_runs in share row exclusive mode;
     insert into vsdb.turning (axis, direction, centre, stretch)
     select t.place - 1, t.direction::halfvec, t.centre, t.stretch
     from unnest(directions, centres, stretches) with ordinality as t (direction, centre, stretch, place);

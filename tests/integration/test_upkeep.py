@@ -61,6 +61,24 @@ def test_an_older_transaction_does_not_keep_the_index_from_use(connection: Conne
         ).fetchone() == (False,)
 
 
+def test_turning_the_runs_and_removing_a_video_wait_for_each_other(connection: Connection, dsn: str) -> None:
+    for name in ("/a.mp4", "/b.mp4"):
+        search_data.add_video(connection, name, search_data.scores([0, 80, 0, 60, 0, 0]))
+    with psycopg.connect(dsn) as remover, psycopg.connect(dsn, autocommit=True) as builder:
+        remover.execute("delete from vsdb.videos where false")  # takes the lock that removing begins with
+        building = threading.Thread(target=upkeep.build_index, args=[builder], kwargs={"min_patches": 0})
+        building.start()
+        waits = "select exists (select from pg_locks where relation = 'vsdb.videos'::regclass and not granted)"
+        while building.is_alive() and connection.execute(waits).fetchone() != (True,):
+            pass
+        assert building.is_alive()
+        remover.execute("delete from vsdb.videos where video_path = '/b.mp4'")  # no deadlock
+        remover.commit()
+        building.join(30)
+    assert connection.execute("select vsdb.has_index()").fetchone() == (True,)
+    assert connection.execute("select count(distinct video_id) from vsdb.patch_runs").fetchone() == (1,)
+
+
 def test_progress_says_phase_and_share(filled: Connection, dsn: str) -> None:
     """Seen from a second connection while the build waits for the table."""
     assert upkeep._index_progress(filled) is None
