@@ -152,7 +152,7 @@ def _index(connection: Connection) -> Check:
     assert row is not None  # a select without from has one row
     has_index, needs_index = row
     if needs_index:
-        found = f"none, for {MIN_PATCHES:,} patches or more: a search reads the whole database"
+        found = f"none, for {MIN_PATCHES:,} patches or more: a search compares every patch run"
         remedy = 'build it: "vsdb ingest PATH --force" with any video does so at its end, for the owner of the tables'
         return Check(name="index", state="warn", found=found, remedy=remedy)
     found = "built" if has_index else f"none, needed from {MIN_PATCHES:,} patches on"

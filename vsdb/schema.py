@@ -241,6 +241,7 @@ def _drop(functions: set[tuple[int, str]], connection: Connection) -> None:
 
 
 def is_empty(connection: Connection) -> bool:
+    """Whether the database has no vsdb schema yet."""
     row = connection.execute("select to_regclass('vsdb.migrations') is null").fetchone()
     return bool(row and row[0])
 
