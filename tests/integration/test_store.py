@@ -204,6 +204,59 @@ def test_a_database_without_videos_takes_another_model(connection: Connection) -
     assert catalog.get_model(connection) == other_model("RN50x4")
 
 
+def test_another_model_waits_for_who_stores_and_is_refused_then(dsn: str, connection: Connection) -> None:
+    """Until the video is committed the database seems to hold none, and would change its model under its rows."""
+    refusals: list[str] = []
+
+    def replace() -> None:
+        with psycopg.connect(dsn, autocommit=True) as other, pytest.raises(DatabaseError) as refused:
+            catalog.register_model(other, other_model("RN50x4"))
+        refusals.append(str(refused.value))
+
+    thread = threading.Thread(target=replace)
+    with store.write_video(connection, new_video(), MODEL) as writer:
+        assert writer is not None
+        thread.start()
+        wait_for_a_lock(dsn, thread)
+        writer.write([frame(0)])
+        writer.finish(duration_seconds=1)
+    thread.join(30)
+    assert ["holds embeddings of tiny" in refusal for refusal in refusals] == [True]
+    assert catalog.get_model(connection) == MODEL
+
+
+def wait_for_a_lock(dsn: str, thread: threading.Thread) -> None:
+    """Return when a session waits for a lock of another one, or the thread has ended without."""
+    with psycopg.connect(dsn, autocommit=True) as watcher:
+        waits = "select exists (select from pg_locks where not granted)"
+        while thread.is_alive() and watcher.execute(waits).fetchone() != (True,):
+            pass
+
+
+def test_two_videos_are_stored_at_the_same_time(dsn: str, connection: Connection) -> None:
+    with psycopg.connect(dsn, autocommit=True) as other, store.write_video(connection, new_video(), MODEL) as writer:
+        assert writer is not None
+        other.execute("set lock_timeout = '5s'")
+        write(other, new_video("/b.mp4", content=2))
+        writer.write([frame(0)])
+        writer.finish(duration_seconds=1)
+    assert counts(connection) == (2, 9)
+
+
+def test_a_video_of_another_model_is_refused_and_replaces_nothing(connection: Connection) -> None:
+    write(connection, new_video())
+    for model, holds in ((other_model(), "other weights of tiny"), (other_model("RN50x4"), "embeddings of tiny")):
+        with (
+            pytest.raises(DatabaseError, match=f"this database holds {holds}"),
+            store.write_video(connection, again(connection), model),
+        ):
+            pass
+    assert counts(connection) == (1, 6)
+    connection.execute("delete from vsdb.models")
+    with pytest.raises(DatabaseError, match="embeddings of no model"):
+        write(connection, new_video(content=2))
+
+
 def test_rows_do_not_depend_on_how_frames_come(connection: Connection) -> None:
     """The runs of alike patches are gathered from each COPY, so a COPY must not follow the encoder's batches."""
     runs = []
