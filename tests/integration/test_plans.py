@@ -172,6 +172,47 @@ def test_filters_lose_nothing_whatever_the_scan(connection: Connection, num_patc
 
 
 @pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])
+def test_a_bound_in_the_middle_of_a_run_cuts_it(connection: Connection, num_patches: int) -> None:
+    """The frames 10 to 19 are one run; what lies at a bound is inside."""
+    day = "2026-05-01 10:00"
+    values = [0.0] * 10 + [70.0] * 10 + [0.0] * 20
+    for path in ("/a.mp4", "/b.mp4"):
+        add_video(connection, path, scores(values if path == "/a.mp4" else [0.0] * 40), recorded_at=f"{day}:00+00")
+    runs = connection.execute("select first_frame, last_frame from vsdb.patch_runs where video_id = 1 order by 1")
+    assert (10, 19) in runs.fetchall()
+    connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, num_patches)
+    for filters, start, end in (
+        ({"recorded_to": f"{day}:13+00"}, 10, 14),
+        ({"recorded_from": f"{day}:17+00"}, 17, 20),
+        ({"recorded_from": f"{day}:13+00", "recorded_to": f"{day}:17+00"}, 13, 18),
+        ({"recorded_from": f"{day}:19+00"}, 19, 20),
+        ({"recorded_to": f"{day}:10+00"}, 10, 11),
+        ({"to_seconds": 13}, 10, 14),
+        ({"from_seconds": 17}, 17, 20),
+        ({"from_seconds": 13, "to_seconds": 17}, 13, 18),
+    ):
+        found = search(connection, axis(0), min_score=30, **filters)
+        assert [(each.video_path, each.start_seconds, each.end_seconds) for each in found] == [("/a.mp4", start, end)]
+
+
+@pytest.mark.parametrize("bounds", ["null, null, '10:00:14', '10:00:14'", "14, 14, null, null"])
+def test_coarse_scans_read_the_runs_that_bounds_touch(connection: Connection, bounds: str) -> None:
+    """Of the runs 0 to 9, 10 to 19 and 20 to 39 only the second holds the 14th second."""
+    values = [0.0] * 10 + [70.0] * 10 + [0.0] * 20
+    add_video(connection, "/a.mp4", scores(values), recorded_at="2026-05-01 10:00:00+00")
+    bounds = bounds.replace("'10", "'2026-05-01 10").replace("4'", "4+00'")
+    runs = connection.execute(f"select first_frame from vsdb.nearest_runs(%s, null, {bounds}, 9)", (axis(0),))
+    assert runs.fetchall() == [(10,)]
+    frames = connection.execute(
+        f"select frame_index from vsdb.frames_of_runs(%s, '{{1}}', '{{0}}', '{{39}}', '{{0}}', {bounds})", (axis(0),)
+    )
+    assert frames.fetchall() == [(14,)]
+    frames = connection.execute(f"select frame_index from vsdb.nearest_frames(%s, null, {bounds})", (axis(0),))
+    assert frames.fetchall() == [(14,)]
+
+
+@pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])
 def test_one_huge_moment_does_not_hide_the_others(connection: Connection, num_patches: int) -> None:
     add_video(connection, "/long.mp4", scores([90] * 2600), num_patches=1)
     for number in range(3):
