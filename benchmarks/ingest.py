@@ -35,16 +35,16 @@ import torch
 from psycopg import sql
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsdb import schema, store
-from vsdb.embedded import EmbeddedServer
-from vsdb.encoder import Encoder, choose_device, fast_dtype
-from vsdb.ingest import Ingest, ModelChoice
-from vsdb.models import load_model
-from vsdb.patches import default_patch_size, default_stride, patch_boxes
-from vsdb.reporter import SilentReporter
-from vsdb.store import FrameEmbeddings, NewVideo
+from vsdb.database import Connection, schema, store
+from vsdb.database.embedded import EmbeddedServer
+from vsdb.database.store import FrameEmbeddings, NewVideo
+from vsdb.ingest.reporter import SilentReporter
+from vsdb.ingest.run import Ingest, ModelChoice
+from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
+from vsdb.media.video import VideoReader
+from vsdb.model.encoder import Encoder, choose_device, fast_dtype
+from vsdb.model.load import load_model
 from vsdb.types import ModelInfo, Sampling
-from vsdb.video import VideoReader
 
 DATABASE = "vsdb_benchmark_ingest"
 Row = dict[str, Any]
@@ -194,7 +194,7 @@ def measure_stages(encoder: Encoder, image: Any, boxes: Any, dsn: str, repeats: 
     return rows
 
 
-def store_frames(connection: schema.Connection, info: ModelInfo, boxes: Any, num_frames: int) -> None:
+def store_frames(connection: Connection, info: ModelInfo, boxes: Any, num_frames: int) -> None:
     rng = np.random.default_rng(0)
     unit = rng.normal(size=(len(boxes), info.embedding_dim)).astype(np.float16)
     unit /= np.linalg.norm(unit.astype(np.float32), axis=1, keepdims=True)

@@ -19,9 +19,12 @@ import pytest
 
 import vsdb
 from tests import clips
-from vsdb import schema, video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
-from vsdb.embedded import OWNER, EmbeddedServer
-from vsdb.schema import Connection
+from vsdb.database import (
+    Connection,
+    schema,
+)
+from vsdb.database.embedded import OWNER, EmbeddedServer
+from vsdb.media import video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
 from vsdb.types import Sampling
 
 TEMPLATE = "vsdb_template"

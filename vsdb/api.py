@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import catalog, database, schema, search
+from vsdb import search
 from vsdb.config import Settings, resolve
+from vsdb.database import Connection, catalog, schema
+from vsdb.database.connect import open_connection
 from vsdb.errors import UsageError
 from vsdb.moments import Moments
-from vsdb.schema import Connection
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
 from vsdb.types import IngestResult, Sampling, Video
 
 if TYPE_CHECKING:
-    from vsdb.reporter import Reporter
+    from vsdb.ingest.reporter import Reporter
 
 
 def connect(*, dsn: str | None = None, model: str | None = None, device: str | None = None) -> Index:
@@ -40,7 +41,7 @@ class Index:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection = database.open_connection(settings)
+        self._connection = open_connection(settings)
         self._is_ready = False
 
     @property
@@ -91,9 +92,9 @@ class Index:
         reporter: Reporter | None = None,
     ) -> Iterator[IngestResult]:
         """Ingest as :meth:`ingest` does, and yield each result as soon as its video is stored."""
-        from vsdb.ingest import Ingest, choose_model  # OpenCV is not for those who only ask
-        from vsdb.paths import find_videos
-        from vsdb.reporter import SilentReporter
+        from vsdb.ingest.paths import find_videos
+        from vsdb.ingest.reporter import SilentReporter
+        from vsdb.ingest.run import Ingest, choose_model  # OpenCV is not for those who only ask
 
         if isinstance(paths, str | Path):
             paths = [paths]
@@ -142,7 +143,8 @@ class Index:
             then=then,
             within_seconds=within_seconds,
         )
-        return Moments(search.search(self.connection, question, Narrowing(**narrowing)))
+        found = search.search(self.connection, question, Narrowing(**narrowing))
+        return Moments.found(found, self.connection)
 
     def videos(self) -> list[Video]:
         """All videos, by path; the rows of ``vsdb.videos_view``."""
@@ -180,7 +182,7 @@ class Index:
 
     def _reconnect(self) -> Connection:
         if self._connection.closed:
-            self._connection = database.open_connection(self._settings)
+            self._connection = open_connection(self._settings)
             self._make_ready(create=True)
         return self._connection
 

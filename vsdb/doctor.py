@@ -13,11 +13,11 @@ from typing import Literal
 
 import psycopg
 
-from vsdb import catalog, database, schema, search
+from vsdb import search
 from vsdb.config import DEFAULT_MODEL, Settings
+from vsdb.database import Connection, catalog, connect, schema
+from vsdb.database.upkeep import MIN_PATCHES
 from vsdb.errors import VsdbError
-from vsdb.schema import Connection
-from vsdb.upkeep import MIN_PATCHES
 
 MIN_FREE_BYTES = 2_000_000_000
 MIN_COSINE = 0.9999
@@ -42,7 +42,7 @@ def examine(settings: Settings) -> list[Check]:
     """Look at programs, device, database and model; never raises for what it finds."""
     checks = [_programs(), _attempt("device", lambda: _device(settings)), _disk(settings)]
     try:
-        connection = database.open_connection(settings)
+        connection = connect.open_connection(settings)
     except VsdbError as error:
         return [*checks, Check(name="server", state="fail", found="no connection", remedy=str(error))]
     with connection:
@@ -69,7 +69,7 @@ def _programs() -> Check:
 def _device(settings: Settings) -> Check:
     import torch
 
-    from vsdb.encoder import choose_device, fast_dtype
+    from vsdb.model.encoder import choose_device, fast_dtype
 
     device = choose_device(settings.device)
     dtype = str(fast_dtype(device)).removeprefix("torch.")
@@ -113,7 +113,7 @@ def _database(connection: Connection) -> Iterator[Check]:
 def _server(connection: Connection) -> Check:
     schema.check_server(connection)
     version = connection.info.parameter_status("server_version")
-    return Check(name="server", state="ok", found=f"PostgreSQL {version} at {database.shown(connection.info.dsn)}")
+    return Check(name="server", state="ok", found=f"PostgreSQL {version} at {connect.shown(connection.info.dsn)}")
 
 
 def _pgvector(connection: Connection) -> Check:
@@ -160,7 +160,7 @@ def _index(connection: Connection) -> Check:
 
 
 def _model(connection: Connection, settings: Settings) -> Check:
-    from vsdb.models import load_model
+    from vsdb.model.load import load_model
 
     stored = None
     if connection.execute("select to_regclass('vsdb.models') is not null").fetchone() == (True,):

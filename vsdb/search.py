@@ -8,17 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import catalog
+from vsdb.database import Connection, catalog
 from vsdb.errors import DatabaseError, UsageError
-from vsdb.schema import Connection
-from vsdb.store_thumbnails import FrameRows
 from vsdb.types import Moment
 
 if TYPE_CHECKING:
     from numpy import floating
     from numpy.typing import NDArray
 
-    from vsdb.encoder import Encoder
+    from vsdb.model.encoder import Encoder
 
 DEFAULT_WITHIN_SECONDS = 10.0
 
@@ -85,8 +83,8 @@ def load_encoder(connection: Connection) -> Encoder:
     stored = catalog.get_model(connection)
     if stored is None:
         raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
-    from vsdb.encoder import Encoder
-    from vsdb.models import load_model
+    from vsdb.model.encoder import Encoder
+    from vsdb.model.load import load_model
 
     weights = Path(stored.weights_path) if stored.weights_path else None
     loaded = load_model(stored.model_name, weights=weights)
@@ -208,7 +206,7 @@ class _Terms:
 
     def image(self, path: Path) -> str:
         """The embedding of a picture file, through the model's own preprocessing."""
-        from vsdb.video import read_image
+        from vsdb.media.images import read_image
 
         return self.embedding(self._load().embed_image(read_image(path)))
 
@@ -223,7 +221,7 @@ class _Terms:
 
 def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:
     rows = connection.execute(f"select {_COLUMNS} from {call} order by rank", values).fetchall()
-    moments = [
+    return [
         Moment(
             rank=rank,
             video_path=video_path,
@@ -237,10 +235,6 @@ def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[
         )
         for rank, video_path, start, end, best, score, x, y, width, height, video_id, z in rows
     ]
-    frame_rows = FrameRows(connection)
-    for moment in moments:
-        object.__setattr__(moment, "frame_rows", frame_rows)  # no field: it is no part of the answer
-    return moments
 
 
 def _as_text(words: str) -> str:

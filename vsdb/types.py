@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from vsdb.store_thumbnails import FrameRows
 
 Status = Literal["ingested", "unchanged", "failed"]
 
@@ -106,6 +104,29 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredFrame:
+    """What the database holds of a sampled frame, and of the file it came from."""
+
+    width: int
+    """Of the frame in its video, in pixels."""
+    height: int
+    size_bytes: int
+    """Of the file when it was ingested."""
+    jpeg: bytes | None
+    """The thumbnail; None where there is none."""
+
+
+class FrameSource(Protocol):
+    """Where a moment's best frame is read; :mod:`vsdb.moments` has the one there is."""
+
+    def read(self, moment: Moment, *, box: bool) -> Image:
+        """See :meth:`Moment.frame`."""
+
+    def stored(self, moment: Moment) -> tuple[StoredFrame | None, str | None]:
+        """What the database holds of the frame, or why there is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Moment:
     """A stretch of one video that answers a prompt; a row of ``vsdb.search``."""
 
@@ -127,8 +148,8 @@ class Moment:
     """How far the score lies above the best scores of unrelated prompts, in standard deviations; None where that
     was not measured yet."""
 
-    frame_rows: ClassVar[FrameRows | None] = None
-    """Where thumbnails are read; a search sets it on its moments, and a pickled moment goes without."""
+    frame_source: ClassVar[FrameSource]
+    """Where its best frame is read; an answer sets it on its moments, and a pickled moment has no thumbnails."""
 
     def frame(self, *, box: bool = False) -> Image:
         """The best frame as a PIL image, RGB and upright, read from the video.
@@ -141,10 +162,7 @@ class Moment:
         Raises:
             VideoError: there is neither; says why.
         """
-        from vsdb.look.pictures import best_frame, draw_box
-
-        picture = best_frame(self)
-        return draw_box(picture, self.box) if box else picture.image
+        return self.frame_source.read(self, box=box)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "frame_rows"}
+        return {name: value for name, value in vars(self).items() if name != "frame_source"}

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOOK = (
-    "from vsdb import demo, schema, tiny_weights as t; print(schema.sql_folder(), demo.CLIP, t.TINY_WEIGHTS, sep='\\n')"
+    "from vsdb import demo; from vsdb.database import schema; from vsdb.model import tiny_weights as t; "
+    "print(schema.sql_folder(), demo.CLIP, t.TINY_WEIGHTS, sep='\\n')"
 )
 
 

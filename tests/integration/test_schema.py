@@ -14,12 +14,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import vsdb
 from tests.integration.search_data import add_video, scores
-from vsdb import catalog, schema
-from vsdb.embedded import EmbeddedServer
+from vsdb.database import Connection, catalog, schema
+from vsdb.database.embedded import EmbeddedServer
+from vsdb.database.upkeep import build_index
 from vsdb.errors import DatabaseError
-from vsdb.schema import Connection
 from vsdb.types import ModelInfo
-from vsdb.upkeep import build_index
 
 NewDatabase = Callable[[str], str]
 

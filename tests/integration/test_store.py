@@ -9,10 +9,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from vsdb import catalog, store
+from vsdb.database import Connection, catalog, store
+from vsdb.database.store import FrameEmbeddings, NewVideo
 from vsdb.errors import DatabaseError
-from vsdb.schema import Connection
-from vsdb.store import FrameEmbeddings, NewVideo
 from vsdb.types import ModelInfo
 
 BOXES = np.array([[0, 0, 640, 360], [0, 0, 180, 180], [92, 180, 180, 180]], dtype=np.int32)

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb import text_tower
-from vsdb.tokenizer_rules import read_tokenizer_rules
+from vsdb.database import text_tower
+from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
 

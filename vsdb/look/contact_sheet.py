@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vsdb.errors import UsageError, VideoError
 from vsdb.look.pictures import Picture, best_frame, draw_box
-from vsdb.output import clock
+from vsdb.readable import clock
 from vsdb.types import Moment
 
 MAX_CELLS = 60

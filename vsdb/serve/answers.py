@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vsdb.schema import Connection
+from vsdb.database import Connection
 from vsdb.types import Moment, Video
 
 

@@ -18,10 +18,11 @@ from starlette.staticfiles import StaticFiles
 
 import vsdb
 from vsdb.config import Settings
-from vsdb.errors import UsageError, VideoError, VsdbError, database_message
+from vsdb.database.connect import database_message
+from vsdb.errors import UsageError, VideoError, VsdbError
 from vsdb.serve.files import FileKeeper
 from vsdb.serve.guard import Access, Guard
-from vsdb.serve.pictures import Encoders, Pictures
+from vsdb.serve.images import Encoders, Pictures
 from vsdb.serve.pool import STATEMENT_SECONDS, ReaderPool
 from vsdb.serve.routes import NotFoundError, Service, TooLargeError, router
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vsdb import search
 from vsdb.errors import UsageError
-from vsdb.serve.pictures import Pictures
+from vsdb.serve.images import Pictures
 
 MAX_ID = 2**63 - 1
 MAX_SECONDS = 1e9

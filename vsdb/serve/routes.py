@@ -8,13 +8,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from vsdb import catalog, search
+from vsdb import search
+from vsdb.database import catalog
+from vsdb.database.catalog import StoredFile, find_file
+from vsdb.database.thumbnails import frame_time, stored_thumbnail
 from vsdb.errors import VideoError
 from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
-from vsdb.serve.files import FileKeeper, StoredFile, file_response, find_file
-from vsdb.serve.frames import frame_of_file, frame_time, stored_thumbnail
+from vsdb.serve.files import FileKeeper, file_response, frame_of_file
+from vsdb.serve.images import Encoders, Pictures
 from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
-from vsdb.serve.pictures import Encoders, Pictures
 from vsdb.serve.pool import ReaderPool
 
 MAX_PICTURE_BYTES = 20_000_000
