@@ -157,8 +157,8 @@ OTHER_MODEL = ModelInfo(
     weights_path=None,
     embedding_dim=512,
     image_size=224,
-    image_mean=(0.5, 0.5, 0.5),
-    image_std=(0.5, 0.5, 0.5),
+    image_mean=[0.5, 0.5, 0.5],
+    image_std=[0.5, 0.5, 0.5],
     interpolation="bicubic",
     resize_mode="shortest",
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from vsdb.database.status import DatabaseStatus
 from vsdb.readable import clock, visible, visible_lines
-from vsdb.types import IngestResult, Moment, Video
+from vsdb.types import MOMENT_COLUMNS, IngestResult, Moment, Video
 
 
 def say(message: str) -> None:
@@ -41,10 +41,8 @@ def moments_csv(moments: Sequence[Moment]) -> str:
     """Moments as CSV with a header; the columns of ``vsdb.search``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow("rank video_path start_seconds end_seconds best_seconds score x y width height video_id z".split())
-    for each in moments:
-        times = (each.start_seconds, each.end_seconds, each.best_seconds)
-        writer.writerow([each.rank, each.video_path, *times, each.score, *each.box, each.video_id, each.z])
+    writer.writerow(MOMENT_COLUMNS)
+    writer.writerows(each.as_row() for each in moments)
     return out.getvalue().rstrip("\n")
 
 
