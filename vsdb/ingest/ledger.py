@@ -58,8 +58,8 @@ class Ledger:
             path: about to be stored.
             sha256: of the content that lies there now.
             ahead: the next videos of this run.
-            behind: paths that wait for this one: where files have swapped their names, the last row in the circle
-                gives way.
+            behind: paths that wait for this one, so that files which have swapped their names do not wait for each
+                other for ever: the row of the last one is replaced.
         """
         stored = catalog.find_path(self._database.connection, str(path))
         if stored is None or stored.content_sha256 == sha256:

@@ -110,9 +110,9 @@ class Ingest:
             yield self._ahead.popleft()
 
     def _decode_ahead(self) -> None:
-        """Begin to decode the next videos as far as they are hashed and seem to need it.
+        """Begin to decode the next videos that are hashed and seem to need it.
 
-        Their turn decides: what was begun in vain is dropped, what was not begun begins then.
+        This is a guess: another process may store a video meanwhile. When a video's turn comes it is looked up again.
         """
         for job in self._ahead:
             if not job.sha256.done():

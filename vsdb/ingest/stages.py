@@ -75,12 +75,12 @@ class Stages:
         self._frames.wake()  # its decoder may wait for room that nobody makes before there is an encoder
 
     def decode(self, job: Job, *, is_next: bool = False) -> None:
-        """Begin to decode a video, after those that were given before; again is no harm.
+        """Begin to decode a video, after those that were given before; a second call does nothing.
 
         Args:
             job: the video.
-            is_next: nothing else is stored before this video. Others that are decoded may wait for that, so it must
-                not wait for them: it gets a decoder of its own.
+            is_next: this video is the next to be stored. If the decoders are busy with later videos, it gets one of
+                its own: the later ones may be full and wait until this one is stored.
         """
         if job.is_decoding:
             return
