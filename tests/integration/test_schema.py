@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import vsdb
 from tests.integration.search_data import add_video, scores
+from tests.servers import Server
 from vsdb.database import Connection, catalog, schema
-from vsdb.database.embedded import EmbeddedServer
 from vsdb.database.upkeep import build_index
 from vsdb.errors import DatabaseError
 from vsdb.types import ModelInfo
@@ -212,7 +212,7 @@ def test_a_database_of_another_encoding_is_refused(new_database: NewDatabase) ->
 
 
 def test_a_backup_is_restored_by_an_owner_who_is_no_superuser(
-    server: EmbeddedServer, street_dsn: str, new_database: NewDatabase, tmp_path: Path
+    server: Server, street_dsn: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     """As on a managed server, where an administrator creates the extension."""
     dsn = new_database("template0")
