@@ -26,7 +26,8 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from psycopg import sql
 
-from vsdb.text_tower import extract_text_tower, install_text_tower, install_tokenizer
+from vsdb.database.text_tower import install_text_tower, install_tokenizer
+from vsdb.model.text_tower import extract_text_tower
 
 DATABASE = "vsdb_benchmark_embed"
 SQL_FOLDER = Path(__file__).parents[1] / "sql"

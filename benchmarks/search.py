@@ -27,8 +27,8 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from vsdb.schema import drop_functions
-from vsdb.upkeep import build_index
+from vsdb.database.schema import drop_functions
+from vsdb.database.upkeep import build_index
 
 Array = npt.NDArray[np.float32]
 Connection = psycopg.Connection[Any]

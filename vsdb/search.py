@@ -8,21 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsdb import catalog
-from vsdb.errors import DatabaseError, UsageError
-from vsdb.schema import Connection
-from vsdb.store_thumbnails import FrameRows
-from vsdb.types import Moment
+from vsdb.database import Connection, catalog
+from vsdb.errors import UsageError
+from vsdb.types import MOMENT_COLUMNS, Moment
 
 if TYPE_CHECKING:
     from numpy import floating
     from numpy.typing import NDArray
 
-    from vsdb.encoder import Encoder
+    from vsdb.model.encoder import Encoder
 
 DEFAULT_WITHIN_SECONDS = 10.0
 
-_COLUMNS = "rank, video_path, start_seconds, end_seconds, best_seconds, score, x, y, width, height, video_id, z"
 _NARROWING = """max_moments => %(max_moments)s, min_score => %(min_score)s, gap_seconds => %(gap_seconds)s,
     video_like => %(video_like)s, from_seconds => %(from_seconds)s, to_seconds => %(to_seconds)s,
     exact => %(exact)s, video_ids => %(video_ids)s, recorded_from => %(recorded_from)s,
@@ -82,11 +79,9 @@ def load_encoder(connection: Connection) -> Encoder:
         DatabaseError: the database holds no model yet, or embeddings of other weights than are found here.
         ModelError: its weights cannot be had here.
     """
-    stored = catalog.get_model(connection)
-    if stored is None:
-        raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
-    from vsdb.encoder import Encoder
-    from vsdb.models import load_model
+    stored = catalog.require_model(connection)
+    from vsdb.model.encoder import Encoder
+    from vsdb.model.load import load_model
 
     weights = Path(stored.weights_path) if stored.weights_path else None
     loaded = load_model(stored.model_name, weights=weights)
@@ -186,7 +181,7 @@ class _Terms:
     def __init__(self, connection: Connection, load: LoadEncoder) -> None:
         row = connection.execute("select architecture from vsdb.text_towers").fetchone()
         if row is None:
-            raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
+            raise catalog.no_video_error()
         self.in_sql = row[0] == "openai"
         """Whether SQL can embed words."""
         self.values: dict[str, Any] = {}
@@ -208,7 +203,7 @@ class _Terms:
 
     def image(self, path: Path) -> str:
         """The embedding of a picture file, through the model's own preprocessing."""
-        from vsdb.video import read_image
+        from vsdb.media.images import read_image
 
         return self.embedding(self._load().embed_image(read_image(path)))
 
@@ -222,25 +217,9 @@ class _Terms:
 
 
 def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:
-    rows = connection.execute(f"select {_COLUMNS} from {call} order by rank", values).fetchall()
-    moments = [
-        Moment(
-            rank=rank,
-            video_path=video_path,
-            start_seconds=start,
-            end_seconds=end,
-            best_seconds=best,
-            score=score,
-            box=(x, y, width, height),
-            video_id=video_id,
-            z=z,
-        )
-        for rank, video_path, start, end, best, score, x, y, width, height, video_id, z in rows
-    ]
-    frame_rows = FrameRows(connection)
-    for moment in moments:
-        object.__setattr__(moment, "frame_rows", frame_rows)  # no field: it is no part of the answer
-    return moments
+    columns = ", ".join(MOMENT_COLUMNS)
+    rows = connection.execute(f"select {columns} from {call} order by rank", values)
+    return [Moment.from_row(row) for row in rows]
 
 
 def _as_text(words: str) -> str:

@@ -12,9 +12,9 @@ import pytest
 
 import vsdb
 from tests import clips
+from vsdb.database import Connection
 from vsdb.errors import DatabaseError
-from vsdb.reporter import SilentReporter
-from vsdb.schema import Connection
+from vsdb.ingest.reporter import SilentReporter
 from vsdb.types import IngestResult, Sampling
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg import errors
 
-from vsdb.schema import Connection
+from vsdb.database import Connection
 
 WRITING = ["insert", "update", "delete", "truncate", "references", "trigger"]
 CALLS = {

@@ -14,12 +14,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import vsdb
 from tests.integration.search_data import add_video, scores
-from vsdb import catalog, schema
-from vsdb.embedded import EmbeddedServer
+from tests.servers import Server
+from vsdb.database import Connection, catalog, schema
+from vsdb.database.upkeep import build_index
 from vsdb.errors import DatabaseError
-from vsdb.schema import Connection
 from vsdb.types import ModelInfo
-from vsdb.upkeep import build_index
 
 NewDatabase = Callable[[str], str]
 
@@ -158,8 +157,8 @@ OTHER_MODEL = ModelInfo(
     weights_path=None,
     embedding_dim=512,
     image_size=224,
-    image_mean=(0.5, 0.5, 0.5),
-    image_std=(0.5, 0.5, 0.5),
+    image_mean=[0.5, 0.5, 0.5],
+    image_std=[0.5, 0.5, 0.5],
     interpolation="bicubic",
     resize_mode="shortest",
 )
@@ -213,7 +212,7 @@ def test_a_database_of_another_encoding_is_refused(new_database: NewDatabase) ->
 
 
 def test_a_backup_is_restored_by_an_owner_who_is_no_superuser(
-    server: EmbeddedServer, street_dsn: str, new_database: NewDatabase, tmp_path: Path
+    server: Server, street_dsn: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     """As on a managed server, where an administrator creates the extension."""
     dsn = new_database("template0")

@@ -22,10 +22,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb import text_tower
-from vsdb.embedded import EmbeddedServer
-from vsdb.schema import migrate
-from vsdb.tokenizer_rules import read_tokenizer_rules
+from vsdb.database import text_tower
+from vsdb.database.embedded import EmbeddedServer
+from vsdb.database.schema import migrate
+from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
 

@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from tests.integration import search_data
-from vsdb import upkeep
-from vsdb.schema import Connection
+from vsdb.database import Connection, upkeep
 
 
 @pytest.fixture

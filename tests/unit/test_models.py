@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests import reference
-from vsdb.encoder import Encoder
 from vsdb.errors import ModelError
-from vsdb.models import OPENAI_BOOKKEEPING, load_model, read_state_dict
+from vsdb.model.encoder import Encoder
+from vsdb.model.load import OPENAI_BOOKKEEPING, load_model, read_state_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

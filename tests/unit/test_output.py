@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vsdb import output
+from vsdb.cli import output
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
