@@ -16,7 +16,7 @@ OPPOSITES = {**OPERATORS, **FUNCTIONS, "true": "false", "false": "true", "is nul
              "is not null": "is null", " desc": "", " strict": "", "for share": "for update"}  # fmt: skip
 A_NAME = r"(?!desc\b)[\w.]+(?:\[\w+\])?"
 SQL_RULES = {
-    "operator": r"(?<=[\w)\]] )(?:<=|>=|<|>|\+|-|\*(?! from)|or(?! replace))(?= [\w(-])",
+    "operator": r"(?<=[\w)\]] )(?:<=|>=|<|>|\+|-|\*(?! from)|or(?! replace))(?= [\w(\0-])",
     "function": r"\b(?:min|max|least|greatest|lag|lead)(?=\()",
     "opposite": r"\b(?:true|false|is null|is not null|for share)\b| desc\b| strict\b",
     "constant": r"(?<![\w.$])\d+(?:\.\d+)?(?![\w.])",
@@ -56,7 +56,9 @@ def _instead(kind: str, piece: str) -> str:
         return f"{float(piece) + 1:g}" if "." in piece else str(int(piece) + 1)
     if kind == "swapped arguments":
         return "".join(reversed(re.split(r"(,\s+)", piece)))
-    return "" if kind == "dropped line" else OPPOSITES[piece]
+    if kind == "dropped line":
+        return ";\n" if piece.lstrip().startswith("and ") and piece.endswith(";\n") else ""
+    return OPPOSITES[piece]
 
 
 def python_mistakes(source: bytes) -> Iterator[Mistake]:
@@ -106,10 +108,10 @@ def _code(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def _operator(start: int, end: int, source: bytes) -> Iterator[Mistake]:
-    found = re.search(rb"is not|not in|[<>=!]=|//|[<>+*-]|\b(?:is|in|and|or)\b", source[start:end])
-    if found:
-        instead = OPERATORS[found[0].decode()].encode()
-        yield Mistake("operator", start + found.start(), start + found.end(), instead)
+    found = re.search(rb"is not|not in|<<|>>|\*\*|[<>=!]=|//|[<>+*-]|\b(?:is|in|and|or)\b", source[start:end])
+    instead = OPERATORS.get(found[0].decode()) if found else None
+    if found and instead:
+        yield Mistake("operator", start + found.start(), start + found.end(), instead.encode())
 
 
 def _swapped(node: ast.AST, place: Callable[[ast.expr], tuple[int, int]], source: bytes) -> Iterator[Mistake]:
