@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from vsdb.database.catalog import StoredFile
 from vsdb.errors import VideoError
 from vsdb.serve import files
-from vsdb.serve.files import FileKeeper, StoredFile
+from vsdb.serve.files import FileKeeper
 
 BEGINNING = bytes(1_500_000)  # more than is hashed at once
 CONTENT, OTHER = BEGINNING + b"as it was ingested", BEGINNING + b"somebody's secrets"
