@@ -9,7 +9,6 @@ import functools
 import random
 import unicodedata
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import ftfy
@@ -19,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb.database import text_tower
+from vsdb.database import schema, text_tower
 from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
@@ -159,10 +158,8 @@ def test_locale_c(tokenizing: Connection, dsn: str) -> None:
 
 
 def apply_schema(connection: Connection) -> None:
-    folder = Path(__file__).parents[2] / "sql"
-    names = ["migrations/0001_whole_path.sql", "migrations/0002_text_tower.sql", "tokenize.sql", "embed.sql"]
-    for name in names:
-        connection.execute((folder / name).read_bytes())
+    for path in [each.path for each in schema.all_migrations()] + schema.function_files():
+        connection.execute(path.read_bytes())
     lowered = connection.execute("select lower('É')").fetchone()
     assert lowered == ("É",), "the locale is not C"
 
