@@ -253,7 +253,8 @@ def read_embeddings(connection: Connection) -> npt.NDArray[np.float16]:
 
 def is_filled(connection: Connection, num_patches: int) -> bool:
     """Whether an earlier run left this size complete, in tables that can be migrated."""
-    if one_value(connection, "select num_nulls(to_regclass('vsdb.patch_runs_embedding_l2'), to_regclass('vsdb.migrations'))"):
+    needed = "to_regclass('vsdb.patch_runs_embedding_l2'), to_regclass('vsdb.migrations')"
+    if one_value(connection, f"select num_nulls({needed})"):
         return False
     described = one_value(connection, "select obj_description('vsdb.patch_runs_embedding_l2'::regclass)")
     return described is not None and one_value(connection, "select count(*) from vsdb.patches") == num_patches

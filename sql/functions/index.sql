@@ -15,7 +15,8 @@ language sql stable parallel safe
 begin atomic
     select not vsdb.has_index() and coalesce(sum(v.num_patches), 0) >= min_patches from vsdb.videos v;
 end;
-comment on function vsdb.needs_index(bigint) is 'Whether the database holds min_patches or more and has no index yet.';
+comment on function vsdb.needs_index(bigint) is
+    'Internal. Whether the database holds min_patches or more and has no index yet.';
 
 create or replace function vsdb.build_index(min_patches bigint default 150000, lists integer default null)
 returns boolean
