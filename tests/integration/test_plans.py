@@ -13,24 +13,27 @@ from tests.integration.search_data import add_random_videos, add_video, axis, pr
 
 Connection = psycopg.Connection[Any]
 
+NO_FILTERS = "row(null, null, null, null, null)::vsdb.filters"
 FILTERS = {
-    "plain": "null, null, null, null, null",
-    "some videos": "array[1, 2, 3], null, null, null, null",
-    "one video": "array[2], null, null, null, null",
-    "time range": "null, 10, 20, null, null",
-    "recorded": "null, null, null, '2026-01-01', '2027-01-01'",
-    "everything": "array[1, 2], 5, 90, '2026-01-01', '2027-01-01'",
+    "plain": NO_FILTERS,
+    "some videos": "row(array[1, 2, 3], null, null, null, null)::vsdb.filters",
+    "one video": "row(array[2], null, null, null, null)::vsdb.filters",
+    "time range": "row(null, 10, 20, null, null)::vsdb.filters",
+    "recorded": "row(null, null, null, '2026-01-01', '2027-01-01')::vsdb.filters",
+    "everything": "row(array[1, 2], 5, 90, '2026-01-01', '2027-01-01')::vsdb.filters",
 }
 
 
-def plan(connection: Connection, opener: str, statement: str) -> str:
-    """The plan of a statement under the settings that the function opener carries."""
-    row = connection.execute("select proconfig from pg_proc where proname = %s", (opener,)).fetchone()
+def plan(connection: Connection, scan: str, statement: str) -> str:
+    """The plan of a statement under the settings that vsdb.open_scan carries and makes for this scan."""
+    row = connection.execute("select proconfig from pg_proc where proname = 'open_scan'").fetchone()
     assert row is not None
     with connection.transaction(force_rollback=True):
         for setting in row[0]:
             name, _, value = setting.partition("=")
-            connection.execute("select set_config(%s, %s, true)", (name, value))
+            connection.execute("select set_config(%s, %s, true)", (name, value.strip('"')))
+        connection.execute("select vsdb.set_scan(%s)", (scan,))
+        connection.execute("set local search_path to default")  # the statement names pgvector's type
         lines = connection.execute(f"explain {statement}".encode(), (axis(0),)).fetchall()
     return "\n".join(line for (line,) in lines)
 
@@ -43,15 +46,14 @@ def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection
         for name, filters in FILTERS.items():
             for limit in (1, 100, 20000):
                 statement = f"select * from vsdb.nearest_runs(%s, {filters}, {limit})"
-                text = plan(connection, "open_index", statement)
+                text = plan(connection, "index", statement)
                 assert "Index Scan using patch_runs_embedding_l2" in text, (num_frames, name, limit, text)
                 assert "Sort" not in text, (num_frames, name, limit, text)
 
 
 def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
-    statement = "select * from vsdb.nearest_frames(%s, array[2], null, null, null, null)"
-    text = plan(connection, "open_frames", statement)
+    text = plan(connection, "patches", f"select * from vsdb.nearest_frames(%s, {FILTERS['one video']})")
     assert "patches_pkey" in text
     assert "Seq Scan on patches" not in text
 
@@ -59,7 +61,7 @@ def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> 
 def test_run_scan_passes_the_index_by(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
     for filters in FILTERS.values():
-        text = plan(connection, "open_runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
+        text = plan(connection, "runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
         assert "patch_runs_embedding_l2" not in text
 
 
@@ -103,16 +105,16 @@ def chosen(connection: Connection, arguments: str) -> str:
 
 def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> None:
     add_random_videos(connection, num_videos=4, num_frames=50, num_patches=1)
-    plain = "null, null, null, null, null, null, false"
+    plain = f"null, {NO_FILTERS}, false"
     assert chosen(connection, plain) == "patches"
     pretend_size(connection, 50_000)
     assert chosen(connection, plain) == "index"
-    assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
+    assert chosen(connection, "null, row(array[2], 10, 10, null, null)::vsdb.filters, false") == "patches"
     pretend_size(connection, 5_000_000)
     assert chosen(connection, plain) == "index"
-    assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
-    assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
-    assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "index"
+    assert chosen(connection, f"null, {NO_FILTERS}, true") == "patches"
+    assert chosen(connection, f"'/random/001%', {NO_FILTERS}, false") == "index"
+    assert chosen(connection, "null, row(array[2, 3], 10, 12, null, null)::vsdb.filters, false") == "index"
     connection.execute("drop index vsdb.patch_runs_embedding_l2")
     assert chosen(connection, plain) == "runs"
 

@@ -125,8 +125,9 @@ def test_every_public_object_is_described(connection: Connection) -> None:
     missing = connection.execute(
         """select c.relname, a.attname from pg_class c
            join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-           where c.relnamespace = 'vsdb'::regnamespace and c.relkind in ('r', 'v')
-             and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
+           where c.relnamespace = 'vsdb'::regnamespace and c.relkind in ('r', 'v', 'c')
+             and (col_description(c.oid, a.attnum) is null
+                  or coalesce(obj_description(c.oid), obj_description(c.reltype)) is null)
            union all
            select proname, '' from pg_proc
            where pronamespace = 'vsdb'::regnamespace and obj_description(oid, 'pg_proc') is null"""

@@ -22,9 +22,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb.database import text_tower
+from vsdb.database import schema, text_tower
 from vsdb.database.embedded import EmbeddedServer
-from vsdb.database.schema import migrate
 from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
@@ -179,7 +178,7 @@ def turkish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
                 "create database turkish template template0 encoding 'UTF8' locale_provider libc locale 'tr_TR.UTF-8'"
             )
         with psycopg.connect(server.dsn("turkish") or "", autocommit=True) as connection:
-            migrate(connection)
+            schema.migrate(connection)
             text_tower.install_tokenizer(connection)
             yield connection
         server.stop()
@@ -195,10 +194,8 @@ def test_a_turkish_locale(turkish: Connection) -> None:
 
 
 def apply_schema(connection: Connection) -> None:
-    folder = Path(__file__).parents[2] / "sql"
-    names = ["migrations/0001_whole_path.sql", "migrations/0002_text_tower.sql", "tokenize.sql", "embed.sql"]
-    for name in names:
-        connection.execute((folder / name).read_bytes())
+    for path in [each.path for each in schema.all_migrations()] + schema.function_files():
+        connection.execute(path.read_bytes())
     lowered = connection.execute("select lower('É')").fetchone()
     assert lowered == ("É",), "the locale is not C"
 

@@ -59,9 +59,9 @@ def all_migrations() -> list[Migration]:
 
 
 def function_files() -> list[Path]:
-    """The files that every migrate applies again: views first, then functions by name, grants last."""
-    order = {"views.sql": 0, "grants.sql": 2}
-    return sorted(sql_folder().glob("*.sql"), key=lambda path: (order.get(path.name, 1), path.name))
+    """The files that every migrate applies again, in the order of ``sql/functions/order.txt``; grants come last."""
+    folder = sql_folder() / "functions"
+    return [folder / name for name in (folder / "order.txt").read_text().split()]
 
 
 def migrate(connection: Connection) -> list[str]:

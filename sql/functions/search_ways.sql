@@ -1,4 +1,4 @@
--- More ways to ask; each composes with vsdb.search_embedding. Re-applied at every migrate.
+-- More ways to ask; each composes with vsdb.search_embedding.
 
 create or replace function vsdb.without(query halfvec, unwanted halfvec, weight float8 default 0.5) returns halfvec
 language sql stable parallel safe

@@ -1,8 +1,8 @@
--- The search engine: from a query embedding to moments. Re-applied at every migrate.
+-- The search engine: from a query embedding to moments.
 
-create or replace function vsdb.unit_query(query halfvec) returns halfvec
+create or replace function vsdb.check_query(num_values integer, length float8) returns boolean
 language plpgsql stable parallel safe
-set search_path from current
+set search_path = ''
 as $$
 declare
     embedding_dim constant integer := (
@@ -10,27 +10,36 @@ declare
         where a.attrelid = 'vsdb.patches'::regclass and a.attname = 'embedding'
     );
 begin
-    if query is null then
+    if num_values is null then
         raise exception 'the query embedding is null, expected a halfvec of % numbers', embedding_dim
             using errcode = 'null_value_not_allowed',
                   hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
-    elsif vector_dims(query) <> embedding_dim then
-        raise exception 'the query embedding has % numbers, expected %', vector_dims(query), embedding_dim
+    elsif num_values <> embedding_dim then
+        raise exception 'the query embedding has % numbers, expected %', num_values, embedding_dim
             using errcode = 'data_exception',
                   hint = 'Embed the prompt with the model that the table vsdb.models names.';
-    elsif l2_norm(query) = 0 then
+    elsif length = 0 then
         raise exception 'the query embedding is all zeros, so it has no direction to search in'
             using errcode = 'data_exception',
                   hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
     end if;
-    return l2_normalize(query);
+    return true;
 end;
 $$;
+comment on function vsdb.check_query(integer, float8) is
+    'Internal. True, or an error if a query embedding of so many numbers and of this length cannot be asked.';
+
+create or replace function vsdb.unit_query(query halfvec) returns halfvec
+language sql stable parallel safe
+begin atomic
+    select case when vsdb.check_query(vector_dims(query), l2_norm(query)) then l2_normalize(query) end;
+end;
 comment on function vsdb.unit_query(halfvec) is
     'Internal. The query embedding brought to length 1; an error if it is null, of a wrong dimension, or zero.';
 
 create or replace function vsdb.check_search(max_moments integer, gap_seconds float8) returns void
 language plpgsql immutable parallel safe
+set search_path = ''
 as $$
 begin
     if max_moments is null or not max_moments between 1 and 100000 then
@@ -50,13 +59,13 @@ comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an e
 -- whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
 -- Work is bounded: max_candidates, and 10 peaks for every moment asked for (100 more for good measure).
 create or replace function vsdb.find_moments(
-    query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
-    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, scan text
+    query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, filters vsdb.filters,
+    scan text
 ) returns table (
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable rows 10  -- a costly plan would be compiled, which takes 100 times as long as the search
-set search_path = ''  -- nobody's operators but PostgreSQL's
+set search_path = ''
 set plan_cache_mode = force_generic_plan  -- the same small statements run many times
 set jit = off
 as $$
@@ -64,8 +73,9 @@ as $$
 declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 10 + max_moments;
-    -- How far the mean of a run may lie below its best patch, as a share of its height. Beside a scan of all runs it
-    -- costs little to look further.
+    -- A run's score is that of its mean; its best patch scores higher. By how much, as a share of the height over the
+    -- background, the search reckons with before it stops. More is safer and reads more: where all runs are compared
+    -- anyway, that is cheap.
     slack constant real := case scan when 'index' then 0.2 else 0.3 end;
     floor real;
     num_candidates integer := 0;
@@ -86,24 +96,18 @@ declare
 begin
     -- What a coarse scan leaves open, the exact one settles.
     foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
-        if scan = 'index' then
-            runs := vsdb.open_index(query, video_ids, from_seconds, to_seconds,
-                                    recorded_from, recorded_to, max_candidates);
-        elsif scan = 'runs' then
-            runs := vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
-                                   recorded_from, recorded_to, max_candidates);
+        if scan <> 'patches' then
+            runs := vsdb.open_scan(query, filters, scan, max_candidates);
         end if;
         loop
             if scan = 'patches' then
-                candidates := vsdb.open_frames(query, video_ids, from_seconds, to_seconds,
-                                               recorded_from, recorded_to);
+                candidates := vsdb.open_scan(query, filters, scan, null);
             else
                 select * into videos, first_frames, last_frames, patches, num_runs, last_score
                 from vsdb.fetch_runs(runs, batch_size, taken);
                 num_candidates := num_candidates + num_runs;
                 open candidates no scroll for
-                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,
-                                                      from_seconds, to_seconds, recorded_from, recorded_to);
+                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches, filters);
             end if;
             loop
                 fetch candidates into candidate;
@@ -114,7 +118,7 @@ begin
                 select * into moment
                 from vsdb.moment_around(query, candidate.video_id, candidate.frame_index,
                                         candidate.window_first, candidate.window_last, background, min_score,
-                                        gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to, taken);
+                                        gap_seconds, filters, taken);
                 taken := taken + int8multirange(moment.covered);
                 peaks_left := peaks_left - 1;
                 continue when moment.is_slope;
@@ -143,9 +147,8 @@ begin
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;
-comment on function vsdb.find_moments(
-    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, text
-) is 'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
+comment on function vsdb.find_moments(halfvec, real, integer, real, float8, vsdb.filters, text) is
+    'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
 create or replace function vsdb.search_embedding(
     query halfvec,
@@ -170,7 +173,8 @@ begin atomic
         select vsdb.unit_query(query) as embedding,
                vsdb.check_search(max_moments, gap_seconds)
     ),
-    -- ground: where moments start to stand out. If most of the database matches, the prompt's own mean is too high.
+    -- ground: the score that a moment's height is counted from. It is the prompt's own mean score, but not more than
+    -- that of neutral prompts: what most of the archive shows would otherwise not stand out from itself.
     ground as materialized (
         select s.mean, s.deviation, least(s.mean, b.neutral_score) as score,
                b.peak_mean, b.peak_deviation, b.height_mean, b.height_deviation
@@ -179,17 +183,19 @@ begin atomic
         left join (select * from vsdb.background limit 1) b on true  -- the planner does not know that it is one row
     ),
     found as (
-        -- z: how unlike a neutral prompt, once by the score itself and once by its height above the prompt's own scores.
+        -- z: the mean of two distances from the best moments of neutral prompts, each in standard deviations: that of
+        -- the score, and that of the height of the score over the prompt's own mean.
         select m.*,
                (((m.score - g.peak_mean) / g.peak_deviation
                  + ((m.score - g.mean) / nullif(g.deviation, 0) - g.height_mean) / g.height_deviation) / 2)::real as z
         from question q,
              ground g,
-             vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
+             vsdb.choose_scan(
+                 video_like, row(video_ids, from_seconds, to_seconds, recorded_from, recorded_to)::vsdb.filters, exact
+             ) c,
              vsdb.find_moments(q.embedding, g.score, max_moments,
                                (case when abs(min_score) > 1e6 then sign(min_score) * 1e6 else min_score end)::real,
-                               gap_seconds, c.chosen_ids,
-                               from_seconds, to_seconds, recorded_from, recorded_to, c.scan) m
+                               gap_seconds, c.chosen, c.scan) m
     )
     -- A moment lasts until the next sample would have come (key frames: after their mean distance), or the video ends.
     select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,

@@ -1,5 +1,4 @@
 -- What a prompt scores against patches that have nothing to do with it: the ground that moments stand out from.
--- Re-applied at every migrate.
 
 create or replace function vsdb.score_sample(query halfvec) returns table (mean real, deviation real)
 language sql stable parallel safe
