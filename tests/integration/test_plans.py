@@ -204,13 +204,14 @@ def test_coarse_scans_read_the_runs_that_bounds_touch(connection: Connection, bo
     values = [0.0] * 10 + [70.0] * 10 + [0.0] * 20
     add_video(connection, "/a.mp4", scores(values), recorded_at="2026-05-01 10:00:00+00")
     bounds = bounds.replace("'10", "'2026-05-01 10").replace("4'", "4+00'")
-    runs = connection.execute(f"select first_frame from vsdb.nearest_runs(%s, null, {bounds}, 9)", (axis(0),))
+    filters = f"row(null, {bounds})::vsdb.filters"
+    runs = connection.execute(f"select first_frame from vsdb.nearest_runs(%s, {filters}, 9)", (axis(0),))
     assert runs.fetchall() == [(10,)]
     frames = connection.execute(
-        f"select frame_index from vsdb.frames_of_runs(%s, '{{1}}', '{{0}}', '{{39}}', '{{0}}', {bounds})", (axis(0),)
+        f"select frame_index from vsdb.frames_of_runs(%s, '{{1}}', '{{0}}', '{{39}}', '{{0}}', {filters})", (axis(0),)
     )
     assert frames.fetchall() == [(14,)]
-    frames = connection.execute(f"select frame_index from vsdb.nearest_frames(%s, null, {bounds})", (axis(0),))
+    frames = connection.execute(f"select frame_index from vsdb.nearest_frames(%s, {filters})", (axis(0),))
     assert frames.fetchall() == [(14,)]
 
 

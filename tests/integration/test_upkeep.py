@@ -45,7 +45,7 @@ def test_an_index_that_is_not_valid_is_none_and_is_built_again(connection: Conne
     search_data.pretend_size(connection, 10_000_000)
     upkeep.build_index(connection, min_patches=0)
     told = """select vsdb.has_index(), vsdb.needs_index(0),
-                     (select scan from vsdb.choose_scan(null, null, null, null, null, null, false))"""
+                     (select scan from vsdb.choose_scan(null, null, false))"""
     assert connection.execute(told).fetchone() == (True, False, "index")
     connection.execute(
         "update pg_index set indisvalid = false where indexrelid = 'vsdb.patch_runs_embedding_l2'::regclass"
