@@ -59,7 +59,8 @@ language sql stable strict parallel safe
 begin atomic
     select case when reference ~ '^#([0-9]+|[xX][0-9a-fA-F]+);$' and reference !~ '^#(0*59|[xX]0*3[bB]);$'
         then vsdb.decode_numeric_reference(reference)
-        else coalesce((select e.replacement from vsdb.html_entities e where e.entity_name = reference), '&' || reference)
+        else coalesce(
+            (select e.replacement from vsdb.html_entities e where e.entity_name = reference), '&' || reference)
         end;
 end;
 comment on function vsdb.decode_complete_reference(text) is

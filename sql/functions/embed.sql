@@ -37,7 +37,8 @@ begin
     elsif tower_architecture <> 'openai' then
         raise exception using errcode = 'feature_not_supported',
             message = 'the text tower of this model is none that SQL can compute: it is not of OpenAI''s architecture',
-            hint = 'Ask with "vsdb query", which embeds the prompt in Python, or pass an embedding to vsdb.search_embedding.';
+            hint = 'Ask with "vsdb query", which embeds the prompt in Python, '
+                   'or pass an embedding to vsdb.search_embedding.';
     end if;
     return coalesce(vsdb.remembered_embedding(prompt), vsdb.embed_tokens(vsdb.tokenize(prompt)));
 end;
@@ -93,8 +94,8 @@ begin atomic
     select sum(pg_total_relation_size(c.oid))::bigint
     from pg_class c
     where c.relnamespace = 'vsdb'::regnamespace
-      and c.relname in ('text_towers', 'text_layers', 'text_weights', 'text_tokens', 'text_positions', 'prompt_embeddings',
-                        'tokenizers', 'token_merges', 'character_folds', 'character_lowers', 'character_ranges',
+      and c.relname in ('text_towers', 'text_layers', 'text_weights', 'text_tokens', 'text_positions',
+                        'prompt_embeddings', 'tokenizers', 'token_merges', 'character_folds', 'character_lowers', 'character_ranges',
                         'html_entities');
 end;
 comment on function vsdb.text_tower_bytes() is

@@ -43,7 +43,8 @@ begin
     -- pieces: no run is longer than 32 frames, so that something brief is not averaged away.
     pieces as (
         select r.*,
-               (row_number() over (partition by r.video_id, r.patch_index, r.run order by r.frame_index) - 1) / 32 as piece
+               (row_number() over (partition by r.video_id, r.patch_index, r.run order by r.frame_index) - 1) / 32
+                   as piece
         from runs r
     )
     select p.video_id, min(p.frame_index), max(p.frame_index), min(p.pts_seconds), max(p.pts_seconds), p.patch_index,

@@ -5,7 +5,8 @@
 create or replace aggregate vsdb.concatenate(vector) (sfunc = vector_concat, stype = vector, parallel = safe);
 comment on aggregate vsdb.concatenate(vector) is 'Internal. Vectors end to end, in the order they come.';
 
--- Not strict: only then does the planner write the body in place of the call, which comes once a pair of tokens and head.
+-- Not strict: only then does the planner write the body in place of the call, which comes once a pair of tokens and
+-- head.
 create or replace function vsdb.fill(value float8, num_values integer) returns vector
 language sql immutable parallel safe
 begin atomic
@@ -109,7 +110,8 @@ create or replace function vsdb.attend(queries_keys_values vector[], num_heads i
 language sql immutable parallel safe
 begin atomic
     with sizes as materialized (
-        select vector_dims(queries_keys_values[1]) / 3 as width, vector_dims(queries_keys_values[1]) / 3 / num_heads as dim
+        select vector_dims(queries_keys_values[1]) / 3 as width,
+               vector_dims(queries_keys_values[1]) / 3 / num_heads as dim
     ),
     heads as materialized (
         select t.place, h.head, s.dim,

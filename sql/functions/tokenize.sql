@@ -32,7 +32,8 @@ begin atomic
     select case when vsdb.is_plain(prompt) then lower(prompt collate "C")
         else (select string_agg(coalesce(l.replacement, c.piece), '' order by c.place)
               from string_to_table(case when position(U&'\03A3' in prompt) = 0 then prompt
-                                        else vsdb.lower_final_sigmas(prompt) end, null) with ordinality as c (piece, place)
+                                        else vsdb.lower_final_sigmas(prompt) end, null)
+                       with ordinality as c (piece, place)
               left join vsdb.character_lowers l on l.code_point = ascii(c.piece))
         end;
 end;
@@ -101,7 +102,8 @@ set search_path = ''
 as $$
 declare
     bytes bytea := substr(convert_to(word, 'UTF8'), 1, 4096);
-    tokens integer[] := array(select vsdb.byte_token(get_byte(bytes, i)) + case when i = length(bytes) - 1 then 256 else 0 end
+    tokens integer[] := array(select vsdb.byte_token(get_byte(bytes, i))
+                                     + case when i = length(bytes) - 1 then 256 else 0 end
                               from generate_series(0, length(bytes) - 1) i order by i);
     merges integer[] := array(select vsdb.merged_token(tokens[i], tokens[i + 1])
                               from generate_series(1, cardinality(tokens)) i order by i);
