@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -20,8 +21,12 @@ import vsdb
 from tests import clips
 from tests.servers import Server, running
 from vsdb.database import Connection, schema
+from vsdb.database.text_tower import install_tokenizer
 from vsdb.media import video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
 from vsdb.types import Sampling
+
+if TYPE_CHECKING:
+    from vsdb.model.load import StateDict
 
 STREET_RECORDED_AT = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "videos"
@@ -59,10 +64,11 @@ def session_database(server: Server) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="session")
 def template(server: Server, session_database: Callable[..., str]) -> str:
-    """Name of a database with the whole schema and nothing in it."""
+    """Name of a database with the whole schema, no video, and the tokenizer, whose making takes seconds."""
     name = session_database("vsdb_template")
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         schema.migrate(connection)
+        install_tokenizer(connection)
     return name
 
 
@@ -161,6 +167,25 @@ def street_copy(new_database: Callable[[str], str], street_template: str, street
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update vsdb.videos set video_path = %s", [str(path)])
     return StreetCopy(path=path, dsn=dsn)
+
+
+@pytest.fixture(scope="session")
+def openai_weights() -> StateDict:
+    """Random weights of RN50x4 as OpenAI's file names them; tests only read them."""
+    from tests import reference
+
+    return reference.random_openai_state_dict()
+
+
+@pytest.fixture(scope="session")
+def openai_archive(openai_weights: StateDict, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same as a TorchScript archive, 350 MB."""
+    from tests import reference
+
+    path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
+    reference.save_as_openai_archive(openai_weights, path)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture
