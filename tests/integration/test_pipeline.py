@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from av.video.frame import VideoFrame
 
 import vsdb
 from tests import clips
@@ -124,14 +125,14 @@ def test_a_decoder_that_fails_in_the_middle_stores_nothing_of_its_video(
     index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
 ) -> None:
     paths = make_clips(tmp_path, 3, num_frames=6)
-    retrieve = VideoReader._retrieve
+    show = VideoReader.show
 
-    def fails_late(self: VideoReader, pts: float) -> Any:
-        if self.path == paths[1] and pts > 3:
+    def fails_late(self: VideoReader, frame: VideoFrame) -> Any:
+        if self.path == paths[1] and frame.time > 3:
             raise ValueError("the decoder is confused")
-        return retrieve(self, pts)
+        return show(self, frame)
 
-    monkeypatch.setattr(VideoReader, "_retrieve", fails_late)
+    monkeypatch.setattr(VideoReader, "show", fails_late)
     with pytest.raises(ValueError, match="confused"):  # no kind of error that is expected of a video
         index.ingest(paths)
     assert sorted(stored(connection)) == ["000"]
@@ -144,7 +145,7 @@ def test_ctrl_c_ends_every_stage_at_once(
     """The interrupt arrives where Python puts it, in the main thread, while one stage is as slow as it can be."""
     paths = make_clips(tmp_path, 4, num_frames=8)
     owners: dict[str, tuple[Any, str]] = {
-        "decode": (VideoReader, "_retrieve"),
+        "decode": (VideoReader, "show"),
         "prepare": (Encoder, "cut"),
         "embed": (Encoder, "_encode"),
     }

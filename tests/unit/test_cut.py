@@ -12,7 +12,7 @@ import pytest
 from tests import clips
 from vsdb.errors import VideoError
 from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
-from vsdb.media.seek import upright
+from vsdb.media.shown import Screen
 
 
 def cut(source: Path, start: float, end: float, *, reencode: bool = False) -> tuple[Path, list[str]]:
@@ -29,7 +29,9 @@ def frames(path: Path) -> list[tuple[float, float]]:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         start = float((video.start_time or 0) * (video.time_base or 0))
-        return [(round((f.time or 0.0) - start, 3), float(upright(f).mean())) for f in container.decode(video=0)]
+        return [
+            (round((f.time or 0.0) - start, 3), float(Screen(None).show(f).mean())) for f in container.decode(video=0)
+        ]
 
 
 def assert_frames_of_the_source(path: Path, first: int, seconds: float, *, slack: int) -> None:
@@ -112,10 +114,10 @@ def test_a_portrait_clip_stays_upright(tmp_path: Path, reencode: bool) -> None:
     flat = clips.write_video(tmp_path / "flat.mp4", range(0, 2000, 40), size=(160, 96), images=[corners] * 50)
     portrait = clips.rotate(flat, tmp_path / "portrait.mp4")
     with av.open(str(portrait)) as container:
-        expected = upright(next(container.decode(video=0)))
+        expected = Screen(None).show(next(container.decode(video=0)))
     clip, _ = cut(portrait, 0.5, 1.0, reencode=reencode)
     with av.open(str(clip)) as container:
-        shown = upright(next(container.decode(video=0)))
+        shown = Screen(None).show(next(container.decode(video=0)))
     assert shown.shape == expected.shape == (160, 96, 3)
     assert np.abs(shown.astype(int) - expected).mean() < 8
 
@@ -136,10 +138,10 @@ def test_sound_that_the_file_cannot_hold_is_left_out_and_said(tmp_path: Path) ->
 
 def test_what_cannot_be_cut_is_said(tmp_path: Path) -> None:
     source = clips.write_with_sound(tmp_path / "a.mp4", seconds=2)
-    with pytest.raises(VideoError, match="has no frame at 50 s"):
+    with pytest.raises(VideoError, match="has no frame from 50 s"):
         cut(source, 50.0, 51.0, reencode=True)
     (tmp_path / "text.mp4").write_text("hello\n" * 100)
-    for name, reason in (("gone.mp4", "no such file"), ("text.mp4", "cannot be decoded")):
+    for name, reason in (("gone.mp4", "no such file"), ("text.mp4", "not a video")):
         with pytest.raises(VideoError, match=reason):
             cut(tmp_path / name, 0.0, 1.0)
 

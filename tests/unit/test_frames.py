@@ -9,8 +9,7 @@ import pytest
 
 from tests import clips
 from vsdb.errors import VideoError
-from vsdb.media.seek import read_frame
-from vsdb.media.video import VideoReader
+from vsdb.media.video import VideoReader, read_frame
 
 VARIABLE = [0, 131, 238, 900, 1040, 1041, 1300, 2999, 3001, 5500, 5540]
 
@@ -23,7 +22,7 @@ def assert_the_frames_that_ingest_sees(path: Path, every_seconds: float) -> None
     for frame in reversed(sampled):
         image = read_frame(path, frame.pts_seconds)
         assert image.shape == frame.image.shape
-        assert np.abs(image.astype(int) - frame.image).mean() < 1
+        assert np.array_equal(image, frame.image)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -104,7 +103,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     clips.write_sound(tmp_path / "sound.mp4")
     for name, reason in (
         ("gone.mp4", "no such file"),
-        ("text.mp4", "cannot be decoded"),
+        ("text.mp4", "not a video"),
         ("sound.mp4", "no picture track"),
         (".", "a folder"),
     ):

@@ -182,7 +182,8 @@ class Ingest:
             if known and not self._force and self._same_sampling(known):
                 done = filter(None, [self._move(known, path), self._date(known)])
                 return result("unchanged", (known.num_frames, known.num_patches), "; ".join(done) or None)
-            return result("ingested", self._store(job, known.video_id if known else None))
+            counts = self._store(job, known.video_id if known else None)
+            return result("ingested", counts, "; ".join(job.notes) or None)
         except _StoredElsewhereError as stored:
             return result("unchanged", stored.counts, "another vsdb has just ingested it")
         except VideoError as error:
