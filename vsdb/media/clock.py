@@ -92,5 +92,5 @@ def seconds(stamp: int | None, time_base: Fraction | None) -> float | None:
 
 def has_flag(container: Any, name: str) -> bool:
     """Whether a container's format is of a kind that FFmpeg flags so."""
-    flag: int = av.format.Flags[name].value
+    flag: Any = av.format.Flags[name].value
     return bool(container.format.flags & flag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -88,7 +89,6 @@ class VideoReader:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "AUTO", self._num_threads
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        context.copy_opaque = True
         if self._keyframes:
             context.skip_frame = "NONKEY"
         self._reorder_depth = context.reorder_depth
@@ -100,6 +100,7 @@ class VideoReader:
         self._screen: Screen | None = None
         self._damage = Damage(self._clock.step)
         self._num_sent = self._num_shown = 0
+        self._keys: deque[tuple[int, float | None]] = deque()  # place and time stamp of decoding of those sent
         self._packets_end = -math.inf  # by their time stamps, in seconds
 
     @property
@@ -191,13 +192,14 @@ class VideoReader:
     def frames(self, check: Callable[[], None] = go_on) -> Iterator[tuple[float, VideoFrame]]:
         """Decode from where the file is; frames in the order of showing, with rising times in seconds."""
         for frame in self._decoded(check):
-            sent: Any = frame.opaque
-            place, dts = sent or (self._num_shown, None)
-            stamp = seconds(frame.pts, self.stream.time_base)  # of the last frames PyAV does not tell the time base
-            if self._order is not None:
-                in_turn = heapq.heappop(self._order) if self._order else None
-                stamp = dts if self._keyframes else in_turn
-            time = self._clock.time(stamp, place=place if self._keyframes else self._num_shown)
+            # Of the last frames PyAV does not tell the time base.
+            stamp, place = seconds(frame.pts, self.stream.time_base), self._num_shown
+            if self._keyframes and self._keys:
+                place, dts = self._keys.popleft()
+                stamp = stamp if self._order is None else dts
+            elif self._order is not None:
+                stamp = heapq.heappop(self._order) if self._order else None
+            time = self._clock.time(stamp, place=place)
             self._num_shown += 1
             if time is not None:
                 self._damage.shown(time, stamp, seconds(frame.duration, self.stream.time_base) or 0.0)
@@ -272,7 +274,8 @@ class VideoReader:
 
     def _note_sent(self, packet: Any) -> None:
         dts, stamp = seconds(packet.dts, packet.time_base), seconds(packet.pts, packet.time_base)
-        packet.opaque = (self._num_sent, dts)
+        if self._keyframes and packet.is_keyframe:
+            self._keys.append((self._num_sent, dts))
         self._num_sent += 1
         if self._order is not None and dts is not None:
             heapq.heappush(self._order, dts)
