@@ -153,3 +153,52 @@ def test_a_full_disk_is_an_error_of_writing(tmp_path: Path, make: Any, buffering
     with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "wb", buffering=buffering) as full:  # noqa: PTH123
         make(source, full, start_seconds=0.0, end_seconds=10.0, comment="")
     assert not isinstance(caught.value, VideoError)
+
+
+def test_what_cannot_be_encoded_can_be_copied(tmp_path: Path) -> None:
+    source = clips.write_video(
+        tmp_path / "a.mp4", range(0, 3000, 40), codec="libsvtav1", codec_options={"preset": "12", "g": "25"}
+    )
+    for reencode in (False, True):
+        clip, _ = cut(source, 1.0, 2.0, reencode=reencode)
+        assert len(frames(clip)) == pytest.approx(25, abs=3)
+        assert frames(clip)[0][1] == pytest.approx(clips.frame_grey(25), abs=6)
+
+
+@pytest.mark.parametrize("step", [1000, 4000])
+def test_slow_videos_lose_no_frame(tmp_path: Path, step: int) -> None:
+    source = clips.write_video(tmp_path / "slow.mkv", range(0, 10 * step, step))
+    clip, _ = cut(source, 2 * step / 1000, 6 * step / 1000, reencode=True)
+    found = frames(clip)
+    assert [time for time, _ in found] == pytest.approx([place * step / 1000 for place in range(4)], abs=0.002)
+    assert [grey for _, grey in found] == pytest.approx([clips.frame_grey(place) for place in range(2, 6)], abs=6)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "libx264"), ("b.avi", "mpeg4"), ("a.h264", "libx264")])
+def test_frames_out_of_order_are_all_encoded(tmp_path: Path, name: str, codec: str) -> None:
+    source = clips.write_with_sound(tmp_path / name, codec=codec)
+    assert_frames_of_the_source(cut(source, 5.0, 7.0, reencode=True)[0], 125, 2.0, slack=0)
+
+
+@pytest.mark.parametrize("reencode", [False, True])
+def test_a_clip_without_frames_is_an_error(tmp_path: Path, reencode: bool) -> None:
+    source = clips.write_with_sound(tmp_path / "a.mkv", sound="aac", seconds=2, sound_seconds=12)
+    with pytest.raises(VideoError, match="has no frame from 8 s to 9 s"):
+        cut(source, 8.0, 9.0, reencode=reencode)
+
+
+def test_without_time_stamps_a_clip_must_be_encoded(tmp_path: Path) -> None:
+    source = clips.write_with_sound(tmp_path / "a.h264", seconds=2)
+    with pytest.raises(VideoError, match="use --reencode"):
+        cut(source, 0.0, 1.0)
+
+
+def test_encoding_shows_what_players_show(tmp_path: Path) -> None:
+    images = [clips.quadrants((160, 96))] * 25
+    flat = clips.write_video(tmp_path / "flat.mp4", range(0, 1000, 40), size=(160, 96), images=images)
+    mirrored = clips.set_matrix(flat, tmp_path / "mirrored.mp4", -1, 0, 0, 1)
+    for reencode in (False, True):
+        clip, _ = cut(mirrored, 0.0, 1.0, reencode=reencode)
+        with av.open(str(clip)) as container:
+            shown = Screen(None).show(next(container.decode(video=0)))
+        assert clips.quadrant_greys(shown) == [[90, 40], [220, 150]]

@@ -35,7 +35,6 @@ class Clock:
         """What is added to a time stamp, in seconds; None before the first."""
         self.num_guessed = self.num_restarts = 0
         self._latest = self._latest_stamp = -math.inf
-        self._place = 0
         self._is_adrift = False
 
     def forget(self) -> None:
@@ -43,25 +42,24 @@ class Clock:
         self._latest = self._latest_stamp = -math.inf
         self._is_adrift = True
 
-    def time(self, stamp: float | None, *, place: int) -> float | None:
+    def time(self, stamp: float | None) -> float | None:
         """Time of the next frame, in seconds from the start of the video; None where nothing tells it.
 
         Args:
             stamp: its time stamp in seconds; None where it has none.
-            place: its place among the frames, from which a missing time stamp is reckoned.
         """
         if self.offset is None:
             self.offset = self._delay(stamp) - (stamp or 0.0)
         if stamp is None and self._is_adrift:
             return None
-        guess = max(0.0, self._latest) + (place - self._place) * self.step
+        guess = self._latest + self.step if self._latest > -math.inf else 0.0
         if stamp is None or stamp == self._latest_stamp:
             self.num_guessed += 1
             seconds = guess
         else:
             seconds = self._checked(stamp + self.offset, guess)
             self._latest_stamp, self._is_adrift = stamp, False
-        self._latest, self._place = max(seconds, self._latest + LEAST_STEP_SECONDS), place
+        self._latest = max(seconds, self._latest + LEAST_STEP_SECONDS)
         return round(self._latest, 6)
 
     def _checked(self, seconds: float, guess: float) -> float:

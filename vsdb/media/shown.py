@@ -70,11 +70,15 @@ class Screen:
 
 
 def _deinterlaced(frame: VideoFrame) -> VideoFrame:
-    """The first of a frame's two fields, its other lines filled in; alone, so that its neighbours do not matter."""
+    """The first of a frame's two fields, the other lines filled in from it.
+
+    FFmpeg's estdif looks at no other frame, as bwdif and yadif do: the picture is the same after a seek, and among key
+    frames alone.
+    """
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
-    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=all"), graph.add("buffersink")).configure()
+    graph.link_nodes(source, graph.add("estdif", "mode=frame"), graph.add("buffersink")).configure()
     graph.push(frame)
     graph.push(None)
     shown: Any = graph.pull()

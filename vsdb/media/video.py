@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -77,8 +76,10 @@ class VideoReader:
         self._num_threads = num_threads
         self._keyframes = keyframes
         self._open()
+        if keyframes and self.can_seek():  # else the others must be decoded to know when a key frame is shown
+            self._reopen(skip_others=True)
 
-    def _open(self) -> None:
+    def _open(self, *, skip_others: bool = False) -> None:
         """Begin at the start of the file."""
         self.container = open_container(self.path)
         try:
@@ -89,7 +90,8 @@ class VideoReader:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "AUTO", self._num_threads
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        if self._keyframes:
+        self._skips_others = skip_others
+        if skip_others:
             context.skip_frame = "NONKEY"
         self._reorder_depth = context.reorder_depth
         # AVI holds the order of decoding alone; of MPEG-4 FFmpeg makes the order of showing, of these it cannot.
@@ -99,29 +101,20 @@ class VideoReader:
         self._clock = Clock(self.stream)
         self._screen: Screen | None = None
         self._damage = Damage(self._clock.step)
-        self._num_sent = self._num_shown = 0
-        self._keys: deque[tuple[int, float | None]] = deque()  # place and time stamp of decoding of those sent
+        self._declared_end = _declared_end(self.stream)
         self._packets_end = -math.inf  # by their time stamps, in seconds
 
     @property
     def declared_seconds(self) -> float:
         """Length that the file's header claims, in seconds; 0.0 when it claims none that can be."""
-        start = -self.offset
-        length = seconds(self.stream.duration, self.stream.time_base)
-        if length is not None:
-            length += (seconds(self.stream.start_time, self.stream.time_base) or 0.0) - start
-        else:
-            length = ((self.container.start_time or 0) + (self.container.duration or 0)) / av.time_base - start
+        length = self._declared_end + self.offset
         return round(max(0.0, length), 6) if length < WRAP_SECONDS / 2 or not self._clock.wraps else 0.0
 
     @property
     def duration_seconds(self) -> float:
         """Length of what was read so far, in seconds."""
         end = self._damage.end_seconds
-        if self._keyframes and not self._clock.num_restarts:  # of the other frames the packets tell
-            by_stamps = self._packets_end + self.offset
-            end = max(end, by_stamps if math.isfinite(by_stamps) else self._num_sent * self._clock.step)
-        return round(end, 6)
+        return round(max(end, self._packets_end + self.offset) if self._skips_others else end, 6)
 
     @property
     def notes(self) -> list[str]:
@@ -169,9 +162,8 @@ class VideoReader:
 
     @property
     def _is_short(self) -> bool:
-        """Whether the pictures end well before the header says; by key frames of joined files nothing tells."""
-        is_known = not (self._keyframes and self._clock.num_restarts)
-        return is_known and self.duration_seconds < 0.95 * self.declared_seconds - 1.0
+        """Whether the pictures end well before the header says."""
+        return self.duration_seconds < 0.95 * self.declared_seconds - 1.0
 
     def show(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """The picture of a decoded frame; RGB in [0, 255], shape (H, W, 3)."""
@@ -192,18 +184,14 @@ class VideoReader:
     def frames(self, check: Callable[[], None] = go_on) -> Iterator[tuple[float, VideoFrame]]:
         """Decode from where the file is; frames in the order of showing, with rising times in seconds."""
         for frame in self._decoded(check):
-            # Of the last frames PyAV does not tell the time base.
-            stamp, place = seconds(frame.pts, self.stream.time_base), self._num_shown
-            if self._keyframes and self._keys:
-                place, dts = self._keys.popleft()
-                stamp = stamp if self._order is None else dts
-            elif self._order is not None:
+            stamp = seconds(frame.pts, self.stream.time_base)  # of the last frames PyAV does not tell the time base
+            if self._order is not None:
                 stamp = heapq.heappop(self._order) if self._order else None
-            time = self._clock.time(stamp, place=place)
-            self._num_shown += 1
+            time = self._clock.time(stamp)
             if time is not None:
                 self._damage.shown(time, stamp, seconds(frame.duration, self.stream.time_base) or 0.0)
-                yield time, frame
+                if frame.key_frame or not self._keyframes:
+                    yield time, frame
         self._damage.finish()
 
     def begin(self) -> bool:
@@ -249,9 +237,9 @@ class VideoReader:
         self._reopen()
         yield self.frames()
 
-    def _reopen(self) -> None:
+    def _reopen(self, *, skip_others: bool = False) -> None:
         self.close()
-        self._open()
+        self._open(skip_others=skip_others)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -274,12 +262,9 @@ class VideoReader:
 
     def _note_sent(self, packet: Any) -> None:
         dts, stamp = seconds(packet.dts, packet.time_base), seconds(packet.pts, packet.time_base)
-        if self._keyframes and packet.is_keyframe:
-            self._keys.append((self._num_sent, dts))
-        self._num_sent += 1
         if self._order is not None and dts is not None:
             heapq.heappush(self._order, dts)
-        elif stamp is not None and not packet.is_discard and not self._keyframes:
+        elif stamp is not None and not packet.is_discard and not self._skips_others:
             self._damage.sent(stamp)
         stamp = dts if self._order is not None else stamp
         if stamp is not None:
@@ -308,6 +293,14 @@ class VideoReader:
         except av.FFmpegError:
             self._damage.num_errors += 1
             return []
+
+
+def _declared_end(stream: Any) -> float:
+    """Where the header says that the pictures end, in seconds of the container's clock."""
+    length = seconds(stream.duration, stream.time_base)
+    if length is not None:
+        return length + (seconds(stream.start_time, stream.time_base) or 0.0)
+    return ((stream.container.start_time or 0) + (stream.container.duration or 0)) / av.time_base
 
 
 def read_frame(path: Path, pts_seconds: float) -> NDArray[np.uint8]:
