@@ -59,7 +59,7 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
         copies = {each.index: _copy_of(each, new, kind) for each in (video, *sound)}
         _begin(new, kind)
         begin: Fraction | None = None
-        num_pictures = 0
+        shown_until = 0.0
         for packet in _with_decoding_times(_packets_from(reader, [video, *sound], start_seconds)):
             if begin is None:
                 begin = packet.pts * packet.time_base
@@ -67,9 +67,10 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
             if decoded_at >= end_seconds + INTERLEAVE_SECONDS:
                 break
             if decoded_at < end_seconds:
-                num_pictures += packet.stream is video
+                if packet.stream is video:
+                    shown_until = max(shown_until, (reader.time_of(packet) or 0.0) + _length(packet, reader))
                 _copy(packet, begin, copies[packet.stream.index], new)
-        if num_pictures == 0:
+        if shown_until <= start_seconds:
             raise VideoError(f"it has no frame from {start_seconds:g} s to {end_seconds:g} s")
     return left_out
 
@@ -216,6 +217,10 @@ def _begin(container: OutputContainer, kind: str) -> None:
         container.start_encoding()
     except av.FFmpegError:
         raise VideoError(f"a {kind} file cannot hold its tracks as they are; use --reencode") from None
+
+
+def _length(packet: Any, reader: VideoReader) -> float:
+    return float((packet.duration or 0) * packet.time_base) or float(1 / reader.frame_rate)
 
 
 def _copy_of(track: Any, container: OutputContainer, kind: str) -> Any:
