@@ -47,9 +47,7 @@ def examine(settings: Settings) -> list[Check]:
         return [*checks, Check(name="server", state="fail", found="no connection", remedy=str(error))]
     with connection:
         checks += list(_database(connection))
-        checks.append(_attempt("model", lambda: _model(connection, settings)))
-        if checks[-1].state == "ok" and _has_text_tower(connection):
-            checks.append(_attempt("text tower", lambda: _text_tower(connection)))
+        checks += _models(connection, settings)
     return checks
 
 
@@ -157,6 +155,17 @@ def _index(connection: Connection) -> Check:
         return Check(name="index", state="warn", found=found, remedy=remedy)
     found = "built" if has_index else f"none, needed from {MIN_PATCHES:,} patches on"
     return Check(name="index", state="ok", found=found)
+
+
+def _models(connection: Connection, settings: Settings) -> Iterator[Check]:
+    """Check what of models is on this machine; nothing is fetched."""
+    from vsdb.model.load import without_hub
+
+    with without_hub():
+        model = _attempt("model", lambda: _model(connection, settings))
+        yield model
+        if model.state == "ok" and _has_text_tower(connection):
+            yield _attempt("text tower", lambda: _text_tower(connection))
 
 
 def _model(connection: Connection, settings: Settings) -> Check:
