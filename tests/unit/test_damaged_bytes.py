@@ -33,7 +33,9 @@ FORMATS = {
 def read_all(lines: list[str]) -> None:
     """Read files to the end as ingest and --save do; runs in a process of its own."""
     from vsdb.errors import VideoError
-    from vsdb.media.video import VideoReader, read_frame, recorded_at
+    from vsdb.media.containers import recorded_at
+    from vsdb.media.seek import read_frame
+    from vsdb.media.video import VideoReader
 
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
     for path in map(Path, lines):

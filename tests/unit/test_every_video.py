@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from tests import clips
 from vsdb.errors import VideoError
+from vsdb.media.seek import read_frame
 from vsdb.media.shown import Screen
-from vsdb.media.video import Frame, VideoReader, read_frame
+from vsdb.media.video import Frame, VideoReader
 
 EIGHT_SECONDS = range(0, 8000, 40)
 B_FRAMES = {"g": "50", "bf": "2", "sc_threshold": "0"}
@@ -314,6 +315,18 @@ def test_what_changes_size_is_fitted_into_the_first_size(tmp_path: Path) -> None
     tall = frames[-1].image
     assert tall[:, :30].max() < 20  # black beside it
     assert clips.quadrant_greys(tall[:, 35:125]) == [[40, 90], [150, 220]]
+
+
+def test_size_and_clock_that_change_together(tmp_path: Path) -> None:
+    """Such a file is decoded from its start to read a frame again, and still shown at the first size."""
+    parts = [
+        clips.write_video(
+            tmp_path / f"{size[0]}.ts", range(0, 2000, 40), size=size, images=[clips.quadrants(size)] * 50
+        )
+        for size in ((160, 120), (320, 240))
+    ]
+    frames, _ = read(clips.join(parts, tmp_path / "both.ts"))
+    assert [frame.image.shape for frame in frames] == [(120, 160, 3)] * 4
 
 
 def test_clocks(tmp_path: Path) -> None:

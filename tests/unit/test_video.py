@@ -15,10 +15,10 @@ import pytest
 import vsdb.media.video
 from tests import clips
 from vsdb.errors import VideoError
-from vsdb.media.containers import open_container
+from vsdb.media.containers import open_container, recorded_at
 from vsdb.media.files import check_readable, content_sha256
 from vsdb.media.images import decode_image, read_image
-from vsdb.media.video import Frame, VideoReader, recorded_at
+from vsdb.media.video import Frame, VideoReader
 
 
 def sample(path: Path, every_seconds: float = 1.0) -> list[Frame]:

@@ -21,10 +21,11 @@ from vsdb.errors import VideoError
 from vsdb.ingest.channels import BrokenStageError, Channel, Stage
 from vsdb.ingest.jobs import Batch, EmbeddedFrame, Job, Opened, Part
 from vsdb.media.changes import ChangeWatch
+from vsdb.media.containers import recorded_at
 from vsdb.media.files import check_readable, content_sha256, file_state
 from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.media.thumbnails import thumbnail
-from vsdb.media.video import Frame, VideoReader, recorded_at
+from vsdb.media.video import Frame, VideoReader
 from vsdb.stopping import StoppedError
 from vsdb.types import Sampling
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from vsdb.errors import VideoError
-from vsdb.media.video import read_frame
+from vsdb.media.seek import read_frame
 from vsdb.types import Moment, StoredFrame
 
 BOX_COLOUR = (255, 200, 0)

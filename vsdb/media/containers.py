@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ MAX_PIXELS = 1 << 27  # of a frame: 12K is 80 million; a damaged header can say 
 STILLS = frozenset({"png", "mjpeg", "bmp", "tiff", "webp", "gif", "jpeg2000"})
 NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 CHUNK_HEAD_BYTES = 24
+EPOCH_YEAR = 1970
 
 
 def open_container(path: Path) -> InputContainer:
@@ -72,6 +74,25 @@ def choose_track(container: InputContainer) -> tuple[Any, str | None]:
 def _rank(track: Any) -> tuple[bool, bool, int]:
     is_moving = track.frames != 1 and track.codec_context.codec.canonical_name not in STILLS
     return is_moving, bool(track.disposition & Disposition.default), track.width * track.height
+
+
+def recorded_at(path: Path) -> datetime | None:
+    """When the recording began, as the container says; None where it does not say, or says nothing sensible."""
+    try:
+        with open_container(path) as container:
+            said = container.metadata.get("creation_time", "")
+        time = datetime.fromisoformat(said.replace("Z", "+00:00"))
+    except (VideoError, ValueError):
+        return None
+    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return time if time.year > EPOCH_YEAR else None  # unset clocks say 1904 (QuickTime) or 1970
+
+
+def declared_end(stream: Any) -> float:
+    """Where the header says that the pictures end, in seconds of the container's clock."""
+    if stream.duration is not None:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    return ((stream.container.start_time or 0) + (stream.container.duration or 0)) / av.time_base
 
 
 def missing_bytes(path: Path) -> int:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
 from vsdb.media.clock import WRAP_SECONDS, Clock, has_flag, seconds
-from vsdb.media.containers import MAX_PIXELS, choose_track, missing_bytes, open_container
+from vsdb.media.containers import MAX_PIXELS, choose_track, declared_end, missing_bytes, open_container
 from vsdb.media.damage import Damage
 from vsdb.media.shown import Screen
 from vsdb.stopping import go_on
@@ -29,7 +28,6 @@ VIDEO_SUFFIXES = frozenset(
     ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
     ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
-EPOCH_YEAR = 1970
 SAME_TIME_SECONDS = 5e-4  # half of the coarsest time base in use (1 ms, Matroska)
 STEPS_BACK_SECONDS = (0.0, 2.0, 10.0, 60.0)  # formats without an index can land after the time asked for
 MAX_READ_ERRORS = 100
@@ -75,6 +73,7 @@ class VideoReader:
         self.path = path
         self._num_threads = num_threads
         self._keyframes = keyframes
+        self._screen: Screen | None = None
         self._open()
         if keyframes and self.can_seek():  # else the others must be decoded to know when a key frame is shown
             self._reopen(skip_others=True)
@@ -99,9 +98,8 @@ class VideoReader:
         self._has_stamps = not (is_unordered or has_flag(self.container, "no_timestamps"))
         self._order: list[float] | None = [] if is_unordered else None
         self._clock = Clock(self.stream)
-        self._screen: Screen | None = None
         self._damage = Damage(self._clock.step)
-        self._declared_end = _declared_end(self.stream)
+        self._declared_end = declared_end(self.stream)
         self._packets_end = -math.inf  # by their time stamps, in seconds
 
     @property
@@ -122,9 +120,9 @@ class VideoReader:
         clock = self._clock
         said = [self._choice, self._damage.note]
         if clock.num_restarts:
-            said.append(f"its clock starts again, {clock.num_restarts} x; times go on from where they were")
+            said.append(f"its clock starts again ({clock.num_restarts} x), and times go on")
         if clock.num_guessed:
-            said.append(f"{clock.num_guessed} time stamps guessed from the frame rate")
+            said.append(f"time stamps guessed from the frame rate: {clock.num_guessed}")
         if self._is_short:
             said.append(f"its pictures end at {self.duration_seconds:.1f} s of {self.declared_seconds:.1f} s")
         return [each for each in said if each]
@@ -293,46 +291,3 @@ class VideoReader:
         except av.FFmpegError:
             self._damage.num_errors += 1
             return []
-
-
-def _declared_end(stream: Any) -> float:
-    """Where the header says that the pictures end, in seconds of the container's clock."""
-    length = seconds(stream.duration, stream.time_base)
-    if length is not None:
-        return length + (seconds(stream.start_time, stream.time_base) or 0.0)
-    return ((stream.container.start_time or 0) + (stream.container.duration or 0)) / av.time_base
-
-
-def read_frame(path: Path, pts_seconds: float) -> NDArray[np.uint8]:
-    """Read the frame that has a time stamp of ``vsdb.patches``: byte for byte what was embedded.
-
-    Args:
-        path: the video.
-        pts_seconds: its time, in seconds from the start of the video.
-
-    Returns:
-        RGB in [0, 255], shape (H, W, 3), as players show it.
-
-    Raises:
-        VideoError: the file is missing or unreadable, or has no frame at that time.
-    """
-    with VideoReader(path) as reader:
-        for frames in reader.starts_before(pts_seconds):  # right after a seek some formats count a little wrong
-            for time, frame in frames:
-                if time >= pts_seconds - SAME_TIME_SECONDS:
-                    if time <= pts_seconds + SAME_TIME_SECONDS:
-                        return reader.show(frame)
-                    break
-    raise VideoError(f"it has no frame at {pts_seconds:g} s")
-
-
-def recorded_at(path: Path) -> datetime | None:
-    """When the recording began, as the container says; None where it does not say, or says nothing sensible."""
-    try:
-        with open_container(path) as container:
-            said = container.metadata.get("creation_time", "")
-        time = datetime.fromisoformat(said.replace("Z", "+00:00"))
-    except (VideoError, ValueError):
-        return None
-    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    return time if time.year > EPOCH_YEAR else None  # unset clocks say 1904 (QuickTime) or 1970

@@ -150,8 +150,8 @@ def frame_of_file(file: FileIO, pts_seconds: float, *, full: bool) -> bytes:
         VideoError: it cannot be decoded, or has no frame at that time.
     """
     from vsdb.media.opencv import cv2
+    from vsdb.media.seek import read_frame
     from vsdb.media.thumbnails import thumbnail  # here, because most pictures come from the database
-    from vsdb.media.video import read_frame
 
     image = read_frame(Path(f"/dev/fd/{file.fileno()}"), pts_seconds)  # the file that was checked, not its path again
     if not full:
