@@ -97,6 +97,7 @@ class VideoReader:
         is_unordered = self.container.format.name == "avi" and self.stream.codec_context.name in ("h264", "hevc")
         self._has_stamps = not (is_unordered or has_flag(self.container, "no_timestamps"))
         self._order: list[float] | None = [] if is_unordered else None
+        self._time_base = self.stream.time_base  # PyAV makes a new Fraction at each look
         self._clock = Clock(self.stream)
         self._damage = Damage(self._clock.step)
         self._declared_end = declared_end(self.stream)
@@ -182,12 +183,12 @@ class VideoReader:
     def frames(self, check: Callable[[], None] = go_on) -> Iterator[tuple[float, VideoFrame]]:
         """Decode from where the file is; frames in the order of showing, with rising times in seconds."""
         for frame in self._decoded(check):
-            stamp = seconds(frame.pts, self.stream.time_base)  # of the last frames PyAV does not tell the time base
+            stamp = seconds(frame.pts, self._time_base)  # of the last frames PyAV does not tell it
             if self._order is not None:
                 stamp = heapq.heappop(self._order) if self._order else None
             time = self._clock.time(stamp)
             if time is not None:
-                self._damage.shown(time, stamp, seconds(frame.duration, self.stream.time_base) or 0.0)
+                self._damage.shown(time, stamp, seconds(frame.duration, self._time_base) or 0.0)
                 if frame.key_frame or not self._keyframes:
                     yield time, frame
         self._damage.finish()
@@ -252,21 +253,21 @@ class VideoReader:
     def _decoded(self, check: Callable[[], None]) -> Iterator[VideoFrame]:
         for packet in self._packets():
             check()
-            if packet.has_sidedata("encryption_info"):
+            if packet.is_keyframe and packet.has_sidedata("encryption_info"):  # this look takes some µs
                 raise VideoError("the video is encrypted")
             self._note_sent(packet)
             yield from self._decode(packet)
         yield from self._decode(None)
 
     def _note_sent(self, packet: Any) -> None:
-        dts, stamp = seconds(packet.dts, packet.time_base), seconds(packet.pts, packet.time_base)
+        dts, stamp = seconds(packet.dts, self._time_base), seconds(packet.pts, self._time_base)
         if self._order is not None and dts is not None:
             heapq.heappush(self._order, dts)
         elif stamp is not None and not packet.is_discard and not self._skips_others:
             self._damage.sent(stamp)
         stamp = dts if self._order is not None else stamp
         if stamp is not None:
-            length = seconds(packet.duration, packet.time_base) or self._clock.step
+            length = seconds(packet.duration, self._time_base) or self._clock.step
             self._packets_end = max(self._packets_end, stamp + length)
 
     def _packets(self) -> Iterator[Any]:
