@@ -74,9 +74,9 @@ class VideoReader:
         self._num_threads = num_threads
         self._keyframes = keyframes
         self._screen: Screen | None = None
-        self._open()
-        if keyframes and self.can_seek():  # else the others must be decoded to know when a key frame is shown
-            self._reopen(skip_others=True)
+        self._open(skip_others=keyframes)
+        if keyframes and self._clock.wraps:
+            self._reopen(skip_others=self.can_seek())
 
     def _open(self, *, skip_others: bool = False) -> None:
         """Begin at the start of the file."""
@@ -89,14 +89,14 @@ class VideoReader:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "AUTO", self._num_threads
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._skips_others = skip_others
-        if skip_others:
-            context.skip_frame = "NONKEY"
         self._reorder_depth = context.reorder_depth
         # AVI holds the order of decoding alone; of MPEG-4 FFmpeg makes the order of showing, of these it cannot.
         is_unordered = self.container.format.name == "avi" and self.stream.codec_context.name in ("h264", "hevc")
         self._has_stamps = not (is_unordered or has_flag(self.container, "no_timestamps"))
         self._order: list[float] | None = [] if is_unordered else None
+        self._skips_others = skip_others and self._has_stamps  # else they tell when a key frame is shown
+        if self._skips_others:
+            context.skip_frame = "NONKEY"
         self._time_base = self.stream.time_base  # PyAV makes a new Fraction at each look
         self._clock = Clock(self.stream)
         self._damage = Damage(self._clock.step)
