@@ -147,8 +147,11 @@ def test_empty_packets_are_no_end(tmp_path: Path) -> None:
                     packet = empty
                 packet.stream = stream
                 new.mux(packet)
-    frames, _ = read(path)
+    with av.open(str(path)) as container:
+        assert sum(packet.size == 0 for packet in container.demux(video=0)) == 5  # four, and the one at the end
+    frames, reader = read(path)
     assert times(frames)[-1] == 7.0
+    assert reader.notes == []
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
@@ -388,6 +391,21 @@ def test_after_a_seek_only_frames_that_need_no_others_begin(tmp_path: Path) -> N
     path = clips.write_video(
         tmp_path / "a.mp4", EIGHT_SECONDS, size=(128, 96), codec_options=options, images=list(noise)
     )
+    frames, _ = read(path)
+    assert len(frames) == 8
+
+
+def test_an_index_that_takes_all_frames_for_key_frames_misleads_nobody(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (25, 96, 128, 3), dtype=np.uint8)
+    path = tmp_path / "a.avi"
+    clips.write_video(path, range(0, 8000, 40), size=(128, 96), codec="mpeg4", images=[*noise] * 8)
+    data = bytearray(path.read_bytes())
+    index = data.rindex(b"idx1") + 8
+    for entry in range(index, len(data) - 15, 16):
+        data[entry + 4] |= 0x10
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
     frames, _ = read(path)
     assert len(frames) == 8
 
