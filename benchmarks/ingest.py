@@ -2,6 +2,7 @@
 
 python benchmarks/ingest.py --model tiny                  the bundled model
 python benchmarks/ingest.py --model RN50x4 --seconds 4    random weights of RN50x4's size
+python benchmarks/ingest.py --decode CLIP...              the reader alone, beside OpenCV's
 python benchmarks/ingest.py --memory --hours 10           memory over a long video
 python benchmarks/ingest.py --device cuda --json          on a GPU, as JSON
 
@@ -22,10 +23,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import article
-import av
 import cv2
 import footage
 import numpy as np
@@ -44,7 +44,7 @@ from vsdb.ingest.model import ModelChoice
 from vsdb.ingest.reporter import SilentReporter
 from vsdb.ingest.run import Ingest
 from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
-from vsdb.media.video import VideoReader
+from vsdb.media.video import VideoReader, next_due
 from vsdb.model.encoder import Encoder, choose_device, fast_dtype
 from vsdb.model.load import load_model
 from vsdb.types import EmbeddedFrame, ModelInfo, OpenedVideo, Sampling, VideoSampling
@@ -75,15 +75,17 @@ def open_database(dsn: str | None) -> Iterator[str]:
                     server.stop()
 
 
-def take_turns(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def take_turns(
+    actions: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each action; they take turns, after one call that warms the caches."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(repeats + 1):
         for name, action in actions.items():
-            began = time.perf_counter()
+            began = clock()
             action()
             if number:
-                times[name].append(time.perf_counter() - began)
+                times[name].append(clock() - began)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
@@ -105,53 +107,39 @@ def peak_memory() -> Iterator[list[float]]:
     watcher.join()
 
 
-def sampled_by_opencv(path: Path, num_threads: int) -> list[float]:
-    with VideoReader(path, num_threads=num_threads) as reader:
+def sampled_by_vsdb(path: Path, num_threads: int, *, keyframes: bool = False) -> list[float]:
+    with VideoReader(path, num_threads=num_threads, keyframes=keyframes) as reader:
         return [frame.pts_seconds for frame in reader.sample(every_seconds=1)]
 
 
-def sampled_by_opencv_read(path: Path) -> list[float]:
-    """Every frame converted, as the article does."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+def sampled_by_opencv(path: Path, num_threads: int) -> list[float]:
+    """What vsdb's reader was before: OpenCV decodes, sampled frames alone are converted."""
     times: list[float] = []
-    while capture.read()[0]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, num_threads])
+    while capture.grab():
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if seconds >= len(times) - 5e-4:
+        if not times or seconds >= next_due(times[-1], 1) - 5e-4:
+            cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
             times.append(round(seconds, 6))
     return times
 
 
-def sampled_by_pyav(path: Path, skip_frame: Literal["DEFAULT", "NONREF", "NONKEY"]) -> list[float]:
-    times: list[float] = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        stream.codec_context.skip_frame = skip_frame
-        for frame in container.decode(stream):
-            seconds = frame.time - float((stream.start_time or 0) * (stream.time_base or 0))
-            if seconds >= len(times) - 5e-4:
-                frame.to_ndarray(format="rgb24")
-                times.append(round(seconds, 6))
-    return times
-
-
 def measure_decode(path: Path, repeats: int) -> list[Row]:
-    """Seconds of video a second, and whether the frames are those that vsdb samples."""
+    """Seconds of video a second, and whether the frames sampled are the same."""
     cores = len(psutil.Process().cpu_affinity() or [0])
-    ways: dict[str, Callable[[], list[float]]] = {
-        "OpenCV read() of every frame": lambda: sampled_by_opencv_read(path),
-        **{f"OpenCV grab(), {n} threads": partial(sampled_by_opencv, path, n) for n in (1, cores, cores + 1)},
-        "PyAV": lambda: sampled_by_pyav(path, "DEFAULT"),
-        "PyAV, skip_frame NONREF": lambda: sampled_by_pyav(path, "NONREF"),
-        "PyAV, skip_frame NONKEY": lambda: sampled_by_pyav(path, "NONKEY"),
-    }
+    ways: dict[str, Callable[[], list[float]]] = {}
+    for threads in (1, cores, cores + 1):
+        ways[f"vsdb, {threads} threads"] = partial(sampled_by_vsdb, path, threads)
+        ways[f"OpenCV, {threads} threads"] = partial(sampled_by_opencv, path, threads)
+    ways["vsdb, key frames"] = partial(sampled_by_vsdb, path, 0, keyframes=True)
     with VideoReader(path) as reader:
         seconds = reader.declared_seconds
-    right = sampled_by_opencv(path, 1)
-    medians = take_turns(ways, repeats)
+    right = sampled_by_vsdb(path, 1)
+    medians, of_processor = take_turns(ways, repeats), take_turns(ways, repeats, time.process_time)
     return [
         {"stage": f"decode: {name}", "rate": seconds / medians[name], "unit": "x realtime",
-         "note": "" if ways[name]() == right else "other frames"}
+         "note": f"{60 * of_processor[name] / seconds:.2f} s of processor time a minute"
+         + ("" if ways[name]() == right else ", other frames")}
         for name in ways
     ]  # fmt: skip
 
@@ -230,7 +218,7 @@ def measure_whole(job: Ingest, clip: Path, boxes: Any, model: Any, preprocess: A
         memory["the article's loop"] = peak[0]
 
     medians = take_turns({"vsdb, end to end": whole, "the article's loop": loop}, repeats)
-    num_patches = len(sampled_by_opencv(clip, 0)) * len(boxes)
+    num_patches = len(sampled_by_vsdb(clip, 0)) * len(boxes)
     with VideoReader(clip) as reader:
         seconds = reader.declared_seconds
     loop_seconds = medians["the article's loop"]
@@ -310,11 +298,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="of the clip that is drawn, 720p30")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=0, help="patches embedded at once in the embed stage alone")
+    parser.add_argument("--decode", type=Path, nargs="+", metavar="CLIP", help="read these clips, and nothing else")
     parser.add_argument("--memory", action="store_true", help="measure memory over a long video instead")
     parser.add_argument("--hours", type=float, default=10)
     parser.add_argument("--dsn", help="PostgreSQL server; default: an embedded one")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.decode:
+        for path in arguments.decode:
+            print(path.name)
+            print_table(measure_decode(path, arguments.repeats))
+        return
     if arguments.device == "cuda" and not torch.cuda.is_available():
         print("not run: no CUDA device")
         return

@@ -21,13 +21,13 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 from footage import write_frames, write_still
 from ingest import open_database
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from vsdb.demo import CLIP
 from vsdb.ingest import stages
 from vsdb.media.changes import ChangeWatch
 from vsdb.media.video import VideoReader
+from vsdb.stopping import go_on
 from vsdb.types import Moment, Sampling
 
 PROMPTS = [
@@ -68,11 +69,9 @@ class LaterReader(VideoReader):
     later_seconds = 0.0
     later_frames = 0
 
-    def _property(self, number: int) -> float:
-        value = super()._property(number)
-        if number != cv2.CAP_PROP_POS_MSEC:
-            return value
-        return value - 1000 * (self.later_seconds + self.later_frames / self._fps)
+    def frames(self, check: Callable[[], None] = go_on) -> Iterator[tuple[float, VideoFrame]]:
+        for seconds, frame in super().frames(check):
+            yield max(0.0, seconds - self.later_seconds - self.later_frames / float(self.frame_rate)), frame
 
 
 def draw_scenes(

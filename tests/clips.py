@@ -154,3 +154,118 @@ def rotate(path: Path, target: Path) -> Path:
 def frame_grey(index: int) -> int:
     """Grey level of the frame at a place in the file: apart from its neighbours, within video range."""
     return 20 + index * 37 % 210
+
+
+def write_fields(path: Path, *, codec: str, is_top_first: bool, options: dict[str, str]) -> Path:
+    """Write 3 s of interlaced frames: the field that comes first is light, the other one dark."""
+    image = np.full((128, 160, 3), 50, np.uint8)
+    image[0 if is_top_first else 1 :: 2] = 200
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=160, height=128, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
+    mark = graph.add("setfield", "mode=tff" if is_top_first else "mode=bff")
+    graph.link_nodes(source, mark, graph.add("buffersink")).configure()
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for index in range(75):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            graph.push(frame)
+            container.mux(stream.encode(graph.pull()))
+        container.mux(stream.encode())
+    return path
+
+
+def quadrants(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture of four greys: 40 and 90 above, 150 and 220 below."""
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    half_height, half_width = size[1] // 2, size[0] // 2
+    image[:half_height, :half_width], image[:half_height, half_width:] = 40, 90
+    image[half_height:, :half_width], image[half_height:, half_width:] = 150, 220
+    return image
+
+
+def quadrant_greys(image: NDArray[np.uint8]) -> list[list[int]]:
+    """The greys in the middle of the four quarters, to the nearest ten."""
+    height, width = image.shape[:2]
+    rows, columns = (height // 4, height * 3 // 4), (width // 4, width * 3 // 4)
+    return [[10 * round(float(image[y - 2 : y + 3, x - 2 : x + 3].mean()) / 10) for x in columns] for y in rows]
+
+
+def set_matrix(path: Path, target: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Set the display matrix of an MP4: where the x axis (a, b) and the y axis (c, d) go."""
+    rows = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    identity = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+    data = path.read_bytes()
+    at = data.index(identity, data.index(b"tkhd"))
+    matrix = b"".join(n.to_bytes(4, "big", signed=True) for n in rows)
+    target.write_bytes(data[:at] + matrix + data[at + len(matrix) :])
+    return target
+
+
+def zero_packets(path: Path, places: Sequence[int]) -> Path:
+    """Overwrite the bytes of some packets of the picture track with zeros."""
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for place in places:
+        position, size = packets[place]
+        assert position is not None
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    return path
+
+
+def trim(source: Path, target: Path, *, start_seconds: float) -> Path:
+    """Copy the packets so that the file shows what comes after a time: an edit list hides what is before."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        track = old.streams.video[0]
+        assert track.time_base is not None
+        stream = new.add_stream_from_template(track)
+        start = round(start_seconds / track.time_base)
+        for packet in old.demux(track):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - start, packet.dts - start
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def later_fragments(source: Path, target: Path, *, skip: int) -> Path:
+    """Of a fragmented MP4 the header and the fragments after some: what a recorder of segments leaves."""
+    data, at, kept, num_fragments = source.read_bytes(), 0, b"", 0
+    while at < len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        num_fragments += kind == b"moof"
+        kept += data[at : at + size] if num_fragments == 0 or num_fragments > skip else b""
+        at += size
+    target.write_bytes(kept)
+    return target
+
+
+def write_tracks(path: Path, tracks: Sequence[tuple[str, tuple[int, int], int, str]], *, sound: bool = False) -> Path:
+    """Write picture tracks: of each the codec, size, number of frames (25 a second) and disposition."""
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = []
+        for codec, size, _, disposition in tracks:
+            stream: Any = container.add_stream(codec, rate=25)
+            stream.width, stream.height = size
+            stream.pix_fmt = {"png": "rgb24", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+            if disposition:
+                stream.disposition = av.stream.Disposition[disposition]
+            streams.append(stream)
+        audio: Any = container.add_stream("aac", rate=48_000) if sound else None
+        for place, (stream, (_, size, num_frames, _)) in enumerate(zip(streams, tracks, strict=True)):
+            for index in range(num_frames):
+                image = np.full((size[1], size[0], 3), 60 + 30 * place, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        for index in range(96 if audio else 0):
+            tone = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.float32), format="fltp", layout="mono")
+            tone.sample_rate, tone.pts = 48_000, index * 1000
+            container.mux(audio.encode(tone))
+        if audio:
+            container.mux(audio.encode())
+    return path

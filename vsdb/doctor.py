@@ -160,10 +160,14 @@ def _index(connection: Connection) -> Check:
 
 
 def _models(connection: Connection, settings: Settings) -> Iterator[Check]:
+    """Check what of models is on this machine; nothing is fetched."""
+    from vsdb.model.load import without_hub
+
     loaded: list[LoadedModel] = []
-    yield _attempt("model", lambda: _model(connection, settings, loaded.append))
-    if loaded and _has_text_tower(connection):
-        yield _attempt("text tower", lambda: _text_tower(connection, loaded[0]))
+    with without_hub():
+        yield _attempt("model", lambda: _model(connection, settings, loaded.append))
+        if loaded and _has_text_tower(connection):
+            yield _attempt("text tower", lambda: _text_tower(connection, loaded[0]))
 
 
 def _model(connection: Connection, settings: Settings, on_load: Callable[[LoadedModel], None]) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from av.video.frame import VideoFrame
 
 import vsdb
 from tests import clips
 from vsdb.database import Connection
 from vsdb.ingest.channels import BrokenStageError
 from vsdb.ingest.reporter import SilentReporter
+from vsdb.media.images import decode_image
 from vsdb.media.video import VideoReader
 from vsdb.model.encoder import Encoder
 from vsdb.types import Sampling
@@ -135,14 +138,14 @@ def test_a_decoder_that_fails_in_the_middle_stores_nothing_of_its_video(
     index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
 ) -> None:
     paths = make_clips(tmp_path, 3, num_frames=6)
-    retrieve = VideoReader._retrieve
+    show = VideoReader.show
 
-    def fails_late(self: VideoReader, pts: float) -> Any:
-        if self.path == paths[1] and pts > 3:
+    def fails_late(self: VideoReader, frame: VideoFrame) -> Any:
+        if self.path == paths[1] and float((frame.pts or 0) * self.stream.time_base) > 3:
             raise ValueError("the decoder is confused")
-        return retrieve(self, pts)
+        return show(self, frame)
 
-    monkeypatch.setattr(VideoReader, "_retrieve", fails_late)
+    monkeypatch.setattr(VideoReader, "show", fails_late)
     with pytest.raises(ValueError, match="confused"):  # no kind of error that is expected of a video
         index.ingest(paths)
     assert sorted(stored(connection)) == ["000"]
@@ -155,7 +158,7 @@ def test_ctrl_c_ends_every_stage_at_once(
     """The interrupt arrives where Python puts it, in the main thread, while one stage is as slow as it can be."""
     paths = make_clips(tmp_path, 4, num_frames=8)
     owners: dict[str, tuple[Any, str]] = {
-        "decode": (VideoReader, "_retrieve"),
+        "decode": (VideoReader, "show"),
         "prepare": (Encoder, "cut"),
         "embed": (Encoder, "_encode"),
     }
@@ -392,7 +395,38 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(
     monkeypatch.setattr(VideoReader, "sample", change_and_sample)
     (result,) = index.ingest([path])
     assert (result.status, stored(connection)) == ("failed", {})
-    assert "changed while it was read" in (result.reason or "")
+    assert ("changed while it was read" if by_rename else "is still being written") in (result.reason or "")
+
+
+def test_a_name_that_is_no_text_fails_alone(index: vsdb.Index, tmp_path: Path) -> None:
+    paths = make_clips(tmp_path, 4)
+    bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))
+    paths[1].rename(bad)
+    results = index.ingest([paths[0], bad, paths[2], paths[3]])
+    assert [result.status for result in results] == ["ingested", "failed", "ingested", "ingested"]
+    assert results[1].reason == "the file's name is not valid UTF-8; rename it"
+
+
+@pytest.mark.parametrize("keyframes", [False, True])
+def test_what_is_damaged_is_stored_and_said(index: vsdb.Index, tmp_path: Path, keyframes: bool) -> None:
+    path = clips.write_video(tmp_path / "a.mp4", range(0, 8000, 40), codec_options={"g": "50", "sc_threshold": "0"})
+    clips.zero_packets(path, [100])
+    (result,) = index.ingest([path], sampling=Sampling(keyframes=keyframes))
+    assert (result.status, result.num_frames) == ("ingested", 3 if keyframes else 8)
+    assert "damaged packet" in (result.reason or "")
+    assert keyframes or "s missing at" in (result.reason or "")
+
+
+def test_thumbnails_are_of_the_pictures_that_players_show(
+    index: vsdb.Index, tmp_path: Path, connection: Connection
+) -> None:
+    options = {"x264opts": "interlaced=1"}
+    path = clips.write_fields(tmp_path / "a.mts", codec="libx264", is_top_first=True, options=options)
+    (result,) = index.ingest([path])
+    assert (result.status, result.num_frames) == ("ingested", 3)
+    rows = connection.execute("select jpeg from vsdb.frames").fetchall()
+    for (jpeg,) in rows:
+        assert float(decode_image(bytes(jpeg)).mean()) > 180  # the light field alone
 
 
 def test_an_interrupt_in_the_middle_of_a_command_leaves_an_index_that_works(index: vsdb.Index, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def assert_the_frames_that_ingest_sees(path: Path, every_seconds: float) -> None
     for frame in reversed(sampled):
         image = read_frame(path, frame.pts_seconds)
         assert image.shape == frame.image.shape
-        assert np.abs(image.astype(int) - frame.image).mean() < 1
+        assert np.array_equal(image, frame.image)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -104,7 +104,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     clips.write_sound(tmp_path / "sound.mp4")
     for name, reason in (
         ("gone.mp4", "no such file"),
-        ("text.mp4", "cannot be decoded"),
+        ("text.mp4", "not a video"),
         ("sound.mp4", "no picture track"),
         (".", "a folder"),
     ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from vsdb.errors import ModelError
-from vsdb.model.load import OPENAI_BOOKKEEPING, StateDict, load_model, read_state_dict
+from vsdb.model import load
+from vsdb.model.load import OPENAI_BOOKKEEPING, StateDict, load_model, read_state_dict, without_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -112,3 +115,45 @@ def test_tiny_is_described() -> None:
     assert info.image_mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
     assert info.image_std == pytest.approx((0.26862954, 0.26130258, 0.27577711))
     assert len(info.weights_sha256) == 32
+
+
+@pytest.fixture
+def silent_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[bytes]]:
+    """A hub that takes what it is asked, and never answers."""
+    from huggingface_hub import constants
+
+    asked: list[bytes] = []
+
+    def listen() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            asked.append(connection.recv(100))
+
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(load, "HUB_SECONDS", 0.5)
+        yield asked
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for each in connections:
+        each.close()
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(silent_hub: list[bytes]) -> None:
+    with pytest.raises(ModelError, match="could not be fetched"):
+        load_model("RN50x4")
+    assert len(silent_hub) == 1
+
+
+def test_without_the_hub_nothing_is_asked(silent_hub: list[bytes]) -> None:
+    with without_hub(), pytest.raises(ModelError, match="not on this machine"):
+        load_model("RN50x4")
+    assert silent_hub == []

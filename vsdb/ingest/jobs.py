@@ -40,6 +40,8 @@ class Job:
     """Patches between decoder and database; who takes a frame out of the inbox gives its patches back."""
     duration_seconds: float = 0.0
     """Known when the last frame is in the inbox."""
+    notes: list[str] = field(default_factory=list)
+    """What is to be said of the file though it is stored; known likewise."""
     error: Exception | None = None
     was_looked_up: bool = False
     """Whether the database was asked, ahead of its turn, if the video is stored."""

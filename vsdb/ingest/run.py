@@ -166,7 +166,8 @@ class Ingest:
         known = self._ledger.find(sha256)
         if known and self._ledger.is_done(known):
             return "unchanged", (known.num_frames, known.num_patches), self._ledger.follow(known, job.path)
-        return "ingested", self._store(job, known.video_id if known else None), None
+        counts = self._store(job, known.video_id if known else None)
+        return "ingested", counts, "; ".join(job.notes) or None
 
     def _store(self, job: Job, replaces: int | None) -> tuple[int, int]:
         self._decode(job, is_next=True)

@@ -21,11 +21,11 @@ from vsdb.errors import VideoError
 from vsdb.ingest.channels import BrokenStageError, Channel, Stage
 from vsdb.ingest.jobs import Batch, Job, Part
 from vsdb.media.changes import ChangeWatch
+from vsdb.media.containers import recorded_at
 from vsdb.media.files import check_readable, content_sha256, file_state
-from vsdb.media.keyframes import KeyframeReader
 from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.media.thumbnails import thumbnail
-from vsdb.media.video import Frame, VideoReader, recorded_at
+from vsdb.media.video import Frame, VideoReader
 from vsdb.stopping import StoppedError
 from vsdb.types import EmbeddedFrame, OpenedVideo, Sampling, VideoSampling
 
@@ -145,19 +145,18 @@ class Stages:
             self._decode(job, num_threads)
 
     def _decode(self, job: Job, num_threads: int) -> None:
-        with job.keeping_errors(), self._open(job.path, num_threads) as reader:
-            self._decode_frames(job, reader)
-            if file_state(job.path) != job.hashed_file:  # also what was opened between the two
-                raise VideoError("the file changed while it was read; ingest it again when it is complete")
+        with job.keeping_errors():
+            try:
+                keyframes = bool(self._sampling.keyframes)
+                with VideoReader(job.path, num_threads=num_threads, keyframes=keyframes) as reader:
+                    self._decode_frames(job, reader)
+            finally:
+                _check_unchanged(job)  # also when it cannot be read: then this is why
         if not job.opened.done():
             job.opened.set_exception(job.error or StoppedError())
         self._frames.put((job, None), weight=0)
 
-    def _open(self, path: Path, num_threads: int) -> VideoReader | KeyframeReader:
-        reader = KeyframeReader if self._sampling.keyframes else VideoReader
-        return reader(path, num_threads=num_threads)
-
-    def _decode_frames(self, job: Job, reader: VideoReader | KeyframeReader) -> None:
+    def _decode_frames(self, job: Job, reader: VideoReader) -> None:
         every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
         frames = reader.sample(every_seconds=every_seconds, check=job.check)
         first = next(frames)
@@ -169,6 +168,7 @@ class Stages:
             job.budget.take(len(opened.boxes))
             self._frames.put((job, frame), weight=frame.image.nbytes, check=job.check)
         job.duration_seconds = reader.duration_seconds
+        job.notes = reader.notes
 
     def _prepare(self, encoder: Encoder) -> None:
         """Cut frames into what the model reads and gather this into batches.
@@ -217,6 +217,15 @@ def divide_cores(cores: int) -> tuple[int, int]:
     """
     decoders = max(1, min(MAX_DECODERS, cores // CORES_A_DECODER))
     return decoders, cores // decoders + (cores > 1)
+
+
+def _check_unchanged(job: Job) -> None:
+    """Raise VideoError when the file is not any more as it was when it was hashed."""
+    found, hashed = file_state(job.path), job.hashed_file
+    if hashed and found.size_bytes > hashed.size_bytes and found.inode == hashed.inode:
+        raise VideoError("the file is still being written; ingest it again when it is complete")
+    if found != hashed and not job.is_cancelled:
+        raise VideoError("the file changed while it was read; ingest it again when it is complete")
 
 
 def _describe(

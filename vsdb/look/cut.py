@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import av
-from av.container import OutputContainer
+import numpy as np
+from av.container import InputContainer, OutputContainer
 
 from vsdb.errors import VideoError
-from vsdb.media.containers import origin_seconds
-from vsdb.media.seek import no_frame, open_video, packets_from, seconds_of, upright
+from vsdb.media.containers import open_container
+from vsdb.media.video import SAME_TIME_SECONDS, STEPS_BACK_SECONDS, VideoReader
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
 INTERLEAVE_SECONDS = 2.0  # how far apart sound and picture of one time may stand in a file
@@ -48,54 +50,97 @@ def cut_clip(source: Path, target: IO[bytes], *, start_seconds: float, end_secon
         OSError: the clip cannot be written.
     """
     kind = FORMATS[clip_suffix(source)]
-    with open_video(source) as old, _new_file(target, kind) as new:
+    with VideoReader(source) as reader, _new_file(target, kind) as new:
         new.metadata["comment"] = comment
-        video = old.streams.video[0]
-        if video.codec_context.name not in new.supported_codecs:
-            raise VideoError(f"a {kind} file cannot hold its {video.codec_context.name} pictures; use --reencode")
-        sound, left_out = _sound(old.streams.audio, new)
-        copies = {each.index: new.add_stream_from_template(each) for each in (video, *sound)}
+        if not reader.begin() or not reader.can_seek():
+            raise VideoError("its time stamps do not tell where to cut it; use --reencode")
+        video = reader.stream
+        sound, left_out = _sound(reader.container.streams.audio, new)
+        copies = {each.index: _copy_of(each, new, kind) for each in (video, *sound)}
         _begin(new, kind)
         begin: Fraction | None = None
-        for packet in _with_decoding_times(packets_from(old, [video, *sound], start_seconds)):
+        shown_until = 0.0
+        for packet in _with_decoding_times(_packets_from(reader, [video, *sound], start_seconds)):
             if begin is None:
                 begin = packet.pts * packet.time_base
-            decoded_at = float(packet.dts * packet.time_base - origin_seconds(video))
+            decoded_at = float(packet.dts * packet.time_base) + reader.offset
             if decoded_at >= end_seconds + INTERLEAVE_SECONDS:
                 break
             if decoded_at < end_seconds:
+                if packet.stream is video:
+                    shown_until = max(shown_until, (reader.time_of(packet) or 0.0) + _length(packet, reader))
                 _copy(packet, begin, copies[packet.stream.index], new)
-        if begin is None:
-            raise no_frame(start_seconds)
+        if shown_until <= start_seconds:
+            raise VideoError(f"it has no frame from {start_seconds:g} s to {end_seconds:g} s")
     return left_out
 
 
 def encode_clip(
     source: Path, target: IO[bytes], *, start_seconds: float, end_seconds: float, comment: str
 ) -> list[str]:
-    """Cut exactly: encode the pictures again, as H.264 in MP4, upright; sound is copied. As :func:`cut_clip`."""
-    with open_video(source) as old, _new_file(target, "mp4") as new:
+    """Cut exactly: encode the pictures as they are shown, as H.264 in MP4; sound is copied. As :func:`cut_clip`."""
+    with VideoReader(source) as reader, open_container(source) as old, _new_file(target, "mp4") as new:
         new.metadata["comment"] = comment
-        video = old.streams.video[0]
-        video.thread_type = "AUTO"
         sound, left_out = _sound(old.streams.audio, new)
-        pictures = _Encoder(new, video)
+        pictures = _Encoder(new, reader)
         copies = {each.index: new.add_stream_from_template(each) for each in sound}
-        begin = Fraction(start_seconds) + origin_seconds(video)
-        waiting: list[Any] = []  # sound before the first picture: the file begins when the picture's size is known
-        for packet in packets_from(old, [video, *sound], start_seconds):
-            at = seconds_of(packet, video)
-            if at is not None and at >= end_seconds + INTERLEAVE_SECONDS:
-                break
-            if packet.stream is video:
-                for frame in packet.decode():
-                    pictures.encode(frame, start_seconds, end_seconds)
-            elif at is not None and start_seconds <= at < end_seconds:
-                waiting.append(packet)
-            while waiting and pictures.has_begun:
-                _copy(waiting[0], begin, copies[waiting.pop(0).stream.index], new)
-        pictures.finish(start_seconds)
+        waiting: Iterator[Any] = iter(())
+        packet: Any = None
+        for time, frame in _frames_between(reader, start_seconds, end_seconds):
+            if not pictures.has_begun and sound:
+                waiting = _sound_between(old, sound, reader, start_seconds, end_seconds)
+                packet = next(waiting, None)
+            pictures.encode(frame, time - start_seconds)
+            while packet is not None and (reader.time_of(packet) or 0.0) <= time:
+                _copy(packet, Fraction(start_seconds - reader.offset), copies[packet.stream.index], new)
+                packet = next(waiting, None)
+        if not pictures.has_begun:
+            raise VideoError(f"it has no frame from {start_seconds:g} s to {end_seconds:g} s")
+        pictures.finish()
+        for each in chain([packet] if packet is not None else [], waiting):
+            _copy(each, Fraction(start_seconds - reader.offset), copies[each.stream.index], new)
     return left_out
+
+
+def _frames_between(reader: VideoReader, start: float, end: float) -> Iterator[tuple[float, Any]]:
+    """The frames from one time up to another; the decoder gives all it holds."""
+    for frames in reader.starts_before(start):
+        is_there = False
+        for time, frame in frames:
+            if time >= end:
+                break
+            if time >= start - SAME_TIME_SECONDS:
+                is_there = True
+                yield time, frame
+        if is_there:
+            return
+
+
+def _sound_between(
+    container: InputContainer, tracks: Sequence[Any], reader: VideoReader, start: float, end: float
+) -> Iterator[Any]:
+    with suppress(av.FFmpegError):  # a file that cannot seek is read from its start
+        container.seek(int((start - reader.offset) * av.time_base))
+    for packet in container.demux(*tracks):
+        at = reader.time_of(packet)
+        if at is not None and at >= end + INTERLEAVE_SECONDS:
+            return
+        if at is not None and start <= at < end:
+            yield packet
+
+
+def _packets_from(reader: VideoReader, streams: Sequence[Any], seconds: float) -> Iterator[Any]:
+    """Packets in the order of the file, from the last key frame at or before a time, if there is one by then."""
+    for back in STEPS_BACK_SECONDS:
+        reader.seek(seconds - back)
+        packets = reader.container.demux(*streams)
+        for packet in packets:
+            if packet.stream is reader.stream and packet.is_keyframe and packet.pts is not None:
+                if (reader.time_of(packet) or 0.0) <= seconds + SAME_TIME_SECONDS:
+                    return chain([packet], packets)
+                break
+    reader.seek(-1.0)
+    return reader.container.demux(*streams)
 
 
 @contextmanager
@@ -138,11 +183,10 @@ class _Watched:
 class _Encoder:
     """Encodes frames of a video as H.264."""
 
-    def __init__(self, container: OutputContainer, video: Any) -> None:
+    def __init__(self, container: OutputContainer, reader: VideoReader) -> None:
         self._container = container
-        self._video = video
-        self._last_pts = -1
-        self._stream: Any = container.add_stream("libx264", rate=video.average_rate or 25, options=ENCODER_OPTIONS)
+        self._reader = reader
+        self._stream: Any = container.add_stream("libx264", rate=reader.frame_rate, options=ENCODER_OPTIONS)
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = self._stream.time_base = ENCODED_TIME_BASE
 
@@ -151,28 +195,19 @@ class _Encoder:
         """Whether there was a first frame."""
         return bool(self._stream.codec_context.is_open)
 
-    def encode(self, frame: Any, start_seconds: float, end_seconds: float) -> None:
-        """Add a frame if it lies between the times."""
-        seconds = seconds_of(frame, self._video)
-        if seconds is None or not start_seconds <= seconds < end_seconds:
-            return
-        image = upright(frame)
+    def encode(self, frame: Any, seconds: float) -> None:
+        """Add a frame at a time in the clip; times rise."""
+        image = self._reader.show(frame)
         image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]  # H.264 counts colours in pairs
         if not self.has_begun:
             self._stream.height, self._stream.width = image.shape[:2]
-        pts = round((seconds - start_seconds) / ENCODED_TIME_BASE)
-        if pts <= self._last_pts:
-            return  # a file that counts a little wrong; the encoder takes rising times only
-        self._last_pts = pts
-        upright_frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        upright_frame.time_base = ENCODED_TIME_BASE
-        upright_frame.pts = pts
-        self._container.mux(self._stream.encode(upright_frame))
+        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        shown.time_base = ENCODED_TIME_BASE
+        shown.pts = max(0, round(seconds / ENCODED_TIME_BASE))
+        self._container.mux(self._stream.encode(shown))
 
-    def finish(self, start_seconds: float) -> None:
-        """Write what the encoder still holds; raise VideoError if there was no frame from ``start_seconds`` on."""
-        if not self.has_begun:
-            raise no_frame(start_seconds)
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
         self._container.mux(self._stream.encode())
 
 
@@ -182,6 +217,19 @@ def _begin(container: OutputContainer, kind: str) -> None:
         container.start_encoding()
     except av.FFmpegError:
         raise VideoError(f"a {kind} file cannot hold its tracks as they are; use --reencode") from None
+
+
+def _length(packet: Any, reader: VideoReader) -> float:
+    return float((packet.duration or 0) * packet.time_base) or float(1 / reader.frame_rate)
+
+
+def _copy_of(track: Any, container: OutputContainer, kind: str) -> Any:
+    """A track that takes another one's packets as they are; FFmpeg need not be able to encode them."""
+    name = track.codec_context.codec.canonical_name
+    try:
+        return container.add_stream_from_template(track, opaque=True)
+    except (av.FFmpegError, ValueError):
+        raise VideoError(f"a {kind} file cannot hold its {name} pictures; use --reencode") from None
 
 
 def _sound(tracks: Sequence[Any], container: OutputContainer) -> tuple[list[Any], list[str]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
+import urllib.error
+import urllib.request
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,7 @@ OPENAI_BOOKKEEPING = (
     "context_length",
     "vocab_size",
 )  # not weights, but in OpenAI's own files
+HUB_SECONDS = 4
 DOWNLOAD_SIZES = {"RN50x4": "about 350 MB"}
 
 StateDict = dict[str, "torch.Tensor"]
@@ -147,7 +151,7 @@ def _state_dict(name: str, weights: Path | None, tag_settings: dict[str, Any], o
 
 def _fetch(name: str, tag_settings: dict[str, Any], open_clip: Any) -> Path:
     try:
-        with _no_warnings_logged():  # every retry is one
+        with _no_warnings_logged(), nullcontext() if _hub_answers() else without_hub():  # every retry is a warning
             return Path(open_clip.download_pretrained(tag_settings))
     except Exception as error:  # whatever the hub's client raises without network
         size = DOWNLOAD_SIZES.get(name, "some hundred MB")
@@ -156,6 +160,42 @@ def _fetch(name: str, tag_settings: dict[str, Any], open_clip: Any) -> Path:
             f"fetch them elsewhere and give --weights FILE, or try --model {TINY}, which is bundled "
             "(drawn pictures only: for demonstration and tests)"
         ) from error
+
+
+@contextmanager
+def without_hub() -> Iterator[None]:
+    """Take weights from this machine only, meanwhile."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _hub_answers() -> bool:
+    """Whether anything answers at the hub's address: its client tries for more than a minute before it says no."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answers: list[bool] = []
+    look = threading.Thread(target=lambda: answers.append(_answers(constants.ENDPOINT)), daemon=True)
+    look.start()
+    look.join(HUB_SECONDS)  # a name server may take longer than any time limit of a connection
+    return any(answers)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=HUB_SECONDS):
+            return True
+    except urllib.error.HTTPError:  # which is an answer
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -149,8 +149,8 @@ def frame_of_file(file: FileIO, pts_seconds: float, *, full: bool) -> bytes:
         VideoError: it cannot be decoded, or has no frame at that time.
     """
     from vsdb.media.images import encode_jpeg
-    from vsdb.media.seek import read_frame  # most pictures come from the database
-    from vsdb.media.thumbnails import thumbnail
+    from vsdb.media.seek import read_frame
+    from vsdb.media.thumbnails import thumbnail  # here, because most pictures come from the database
 
     image = read_frame(Path(f"/dev/fd/{file.fileno()}"), pts_seconds)  # the file that was checked, not its path again
     return encode_jpeg(image, quality=FULL_QUALITY) if full else thumbnail(image)
