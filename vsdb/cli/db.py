@@ -8,9 +8,10 @@ import sys
 from typing import Annotated
 
 import typer
-from psycopg import conninfo
+from psycopg.conninfo import make_conninfo
 
 from vsdb.cli.options import Dsn
+from vsdb.cli.output import exact, say
 from vsdb.config import home, resolve
 from vsdb.database import connect
 from vsdb.database.embedded import READER, EmbeddedServer
@@ -35,13 +36,12 @@ def start(
 ) -> None:
     """Start the embedded PostgreSQL and print its DSN; every command does this by itself."""
     server = _embedded(dsn)
-    print(server.start(listen_port=listen))
+    print(exact(server.start(listen_port=listen)))
     address = server.listen_address()
     if address:
-        print(
+        say(
             f"listening on {address[0]}:{address[1]} for role {READER}, database vsdb; "
-            f"its password is in {server.password_file}",
-            file=sys.stderr,
+            f"its password is in {server.password_file}"
         )
 
 
@@ -49,13 +49,13 @@ def start(
 def stop(dsn: Dsn = None) -> None:
     """Stop the embedded PostgreSQL; the data stay."""
     stopped = _embedded(dsn).stop()
-    print("stopped" if stopped else "it was not running", file=sys.stderr)
+    say("stopped" if stopped else "it was not running")
 
 
 @app.command("dsn")
 def print_dsn(dsn: Dsn = None) -> None:
     """Print the connection string, for psql, a BI tool or another program (the embedded server is started)."""
-    print(connect.find_dsn(resolve(dsn=dsn)))
+    print(exact(connect.find_dsn(resolve(dsn=dsn))))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -66,14 +66,14 @@ def psql(context: typer.Context, dsn: Dsn = None) -> None:
     vsdb db psql -c "select * from vsdb.videos_view"
     """
     settings = resolve(dsn=dsn)
-    parts = conninfo.conninfo_to_dict(connect.find_dsn(settings))
+    parts = connect.parse_dsn(connect.find_dsn(settings))
     password = parts.pop("password", None)
     if password:  # psql's arguments stand in the process list, its environment does not
-        os.environ["PGPASSWORD"] = str(password)
+        os.environ["PGPASSWORD"] = password
     program = shutil.which("psql") if settings.dsn else None
     program = program or str(EmbeddedServer(settings.home).program("psql"))
     sys.stdout.flush()
-    os.execv(program, [program, conninfo.make_conninfo("", **parts), *context.args])
+    os.execv(program, [program, make_conninfo("", **parts), *context.args])
 
 
 def _embedded(dsn: str | None) -> EmbeddedServer:

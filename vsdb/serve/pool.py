@@ -15,8 +15,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from vsdb.config import Settings
 from vsdb.database import Connection, connect
-from vsdb.database.embedded import READER, EmbeddedServer
+from vsdb.database.embedded import CONNECT_TIMEOUT_SECONDS, READER, EmbeddedServer
 from vsdb.errors import DatabaseError
+from vsdb.serve.leaving import Asker, asker
 
 MAX_CONNECTIONS = 8
 PATIENCE_SECONDS = 2.0  # then it is time to see whether the database is there at all
@@ -45,7 +46,7 @@ class ReaderPool:
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": None,
-                "connect_timeout": connect.CONNECT_TIMEOUT_SECONDS,
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             },
             min_size=1,
             max_size=MAX_CONNECTIONS,
@@ -73,11 +74,14 @@ class ReaderPool:
         Raises:
             DatabaseError: the database cannot be reached, or all connections are busy for too long.
         """
+        asking = asker.get() or Asker()
         connection = self._get()
         self._lent.add(connection)
         try:
+            asking.takes(connection)
             yield connection
         finally:
+            asking.gives_back()
             self._lent.discard(connection)
             self._pool.putconn(connection)
 
@@ -103,18 +107,23 @@ class ReaderPool:
         """Raise DatabaseError when the server cannot be reached; those who wait do not all knock at the door."""
         with self._checking:
             if time.monotonic() - self._refused_at > PATIENCE_SECONDS:
+                dsn = self._settings.dsn or ""
                 try:
-                    psycopg.connect(self._dsn(), connect_timeout=connect.CONNECT_TIMEOUT_SECONDS).close()
+                    dsn = self._dsn()
+                    psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS).close()
                     return
                 except psycopg.Error as error:
                     self._refused_at = time.monotonic()
                     hint = "" if self._settings.dsn else '; "vsdb db start" starts the embedded one'
-                    self._refusal = f"the database cannot be reached: {' '.join(str(error).split())}{hint}"
+                    self._refusal = f"{connect.connection_error(dsn, error)}{hint}"
             raise DatabaseError(self._refusal)
 
 
 def become_reader(connection: psycopg.Connection[Any]) -> None:
-    """Give up every right but to read and ask; a user who may not take the role keeps its own, read-only."""
+    """Give up every right but to read and ask; a user who may not take the role keeps its own, read-only.
+
+    What others set for the role or the database (``alter role … set``) does not count here.
+    """
     with suppress(errors.InsufficientPrivilege, errors.InvalidParameterValue):  # not a member; no such role
         connection.execute(f"set role {READER}")
     connection.execute("set default_transaction_read_only = on")
