@@ -22,3 +22,9 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """The same for messages of several lines, which stay lines."""
     return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def first_line(error: BaseException, *, skip: int = 0) -> str:
+    """The first line of an error's text after those that are skipped, else its class."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(skip, len(lines) - 1)] if lines else type(error).__name__

@@ -129,8 +129,7 @@ class Ingest:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        self._reporter.preparing(f"loading {self._model.name}")
-        return load_encoder(self._database.connection, self._model)
+        return load_encoder(self._database.connection, self._model, reporter=self._reporter)
 
     def _one(self, job: Job) -> IngestResult:
         began = time.monotonic()
