@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -87,8 +88,13 @@ class Hub:
             while block := file.read(BLOCK):
                 if self.cut_after is not None and file.tell() > self.cut_after:
                     self.cut_after = None
-                    request.close_connection = True
-                    request.connection.close()
+                    hang_up(request)
                     return
                 request.wfile.write(block)
                 time.sleep(self.seconds_a_block)
+
+
+def hang_up(request: BaseHTTPRequestHandler) -> None:
+    """End a connection in the middle of an answer."""
+    request.close_connection = True
+    request.connection.shutdown(socket.SHUT_RDWR)

@@ -11,6 +11,7 @@ import typer
 
 from vsdb.cli import db, manage
 from vsdb.cli.ingest import ingest
+from vsdb.cli.models import models
 from vsdb.cli.output import say
 from vsdb.cli.query import explain, query
 from vsdb.cli.serve import serve
@@ -35,6 +36,7 @@ for command in (
     manage.remove,
     manage.status,
     manage.doctor,
+    models,
     manage.demo,
     manage.migrate,
 ):
