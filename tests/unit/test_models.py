@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests import reference
 from vsdb.errors import ModelError
 from vsdb.model.encoder import Encoder
-from vsdb.model.load import OPENAI_BOOKKEEPING, load_model, read_state_dict
+from vsdb.model.load import OPENAI_BOOKKEEPING, build_random, load_model, read_state_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -122,6 +122,28 @@ def test_an_unknown_model_is_refused(name: str) -> None:
 def test_an_ambiguous_model_lists_its_tags() -> None:
     with pytest.raises(ModelError, match="needs a pretrained tag; supported are ViT-H-14:laion2b_s32b_b79k"):
         load_model("ViT-H-14")
+
+
+def test_a_weights_file_needs_no_tag(tmp_path: Path) -> None:
+    """ViT-H-14 has several; the file is asked for first, so that nothing of its size is built here."""
+    with pytest.raises(ModelError, match="no weights file"):
+        load_model("ViT-H-14", weights=tmp_path / "absent.pt")
+    with pytest.raises(ModelError, match="ViT-H-14:laion9b.* needs a pretrained tag"):
+        load_model("ViT-H-14:laion9b", weights=tmp_path / "absent.pt")
+
+
+def test_the_only_tag_need_not_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="the weights of PE-Core-T-16-384 .* are not on this machine"):
+        load_model("PE-Core-T-16-384")
+
+
+def test_a_file_in_clip_s_names_fits_a_text_tower_in_a_module_of_its_own(tmp_path: Path) -> None:
+    module = build_random("MobileCLIP2-B").module
+    named = {name.removeprefix("text."): each.half().contiguous() for name, each in module.state_dict().items()}
+    save_file(named, tmp_path / "old.safetensors")
+    loaded = load_model("MobileCLIP2-B", weights=tmp_path / "old.safetensors").module
+    assert torch.equal(loaded.text.ln_final.weight, module.text.ln_final.weight)
 
 
 def test_tiny_is_described() -> None:

@@ -89,13 +89,16 @@ def _download(repository: str, choices: tuple[str, ...], on_fetch: OnFetch | Non
 def _bar(on_fetch: OnFetch) -> Any:
     """The class that the hub's client makes a progress bar of, which shows nothing and tells ``on_fetch``."""
 
-    class Bar(tqdm):  # type: ignore[type-arg]  # it takes none when it runs
+    class Bar(tqdm):  # type: ignore[misc]  # it has no types
         def __init__(self, *args: Any, **settings: Any) -> None:
             super().__init__(*args, **settings | {"disable": True})
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
             on_fetch(int(self.n), int(self.total or 0))
+
+        def update_transfer(self, n: float) -> None:
+            """One bar is enough: without this the client makes a second one for what is not on the disk yet."""
 
     return Bar
 
