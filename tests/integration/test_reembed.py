@@ -1,4 +1,4 @@
-"""Another model without starting over: embedded beside, switched to while questions are asked, and the old rows dropped."""
+"""Another model without starting over: embedded beside, switched to under running searches; the old rows dropped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import vsdb
 from tests import clips
 from vsdb.database import Connection
-from vsdb.errors import DatabaseError, UsageError
+from vsdb.errors import DatabaseError
 from vsdb.ingest.reporter import SilentReporter
 from vsdb.model.load import load_model
 from vsdb.types import IngestResult, Sampling
@@ -64,7 +64,8 @@ def videos(index: vsdb.Index, street: Path, tmp_path: Path) -> list[Path]:
 
 def everything(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(
-        """select v.video_id, v.video_path, v.content_sha256, v.recorded_at, v.ingested_at, v.every_seconds, v.num_frames,
+        """select v.video_id, v.video_path, v.content_sha256, v.recorded_at, v.ingested_at, v.every_seconds,
+                  v.num_frames,
                   (select array_agg((p.frame_index, p.patch_index, p.pts_seconds, p.x, p.y)::text
                                     order by p.frame_index, p.patch_index)
                    from vsdb.patches p where p.video_id = v.video_id),
@@ -142,7 +143,7 @@ def test_a_database_changes_its_model_under_running_searches(index: vsdb.Index, 
 
 
 @pytest.mark.usefixtures("videos")
-def test_the_old_rows_go_when_asked(index: vsdb.Index, small: Path, street: Path, tmp_path: Path) -> None:
+def test_the_old_rows_go_when_asked(index: vsdb.Index, small: Path, dsn: str, tmp_path: Path) -> None:
     list(index.reembed_each(SMALL, weights=small))
     with pytest.raises(DatabaseError, match="--drop-unused"):
         list(index.reembed_each("tiny"))
@@ -152,9 +153,8 @@ def test_the_old_rows_go_when_asked(index: vsdb.Index, small: Path, street: Path
     index.connection.execute("drop view public.theirs")
     assert index.drop_unused() == ["vsdb_before"]
     assert index.drop_unused() == []
-    (more,) = vsdb.Index(index._settings.__class__(**{**vars(index._settings), "model": None})).ingest(
-        clips.write_video(tmp_path / "more.mp4", [0, 1000])
-    )
+    with vsdb.connect(dsn=dsn, device="cpu") as other:
+        (more,) = other.ingest([clips.write_video(tmp_path / "more.mp4", [0, 1000])])
     assert more.status == "ingested"
     assert value(index.connection, "select max(video_id) from vsdb.videos") > 3
     assert [each.status for each in index.reembed_each("tiny")] == ["ingested"] * 4
