@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vsdb import search
 from vsdb.config import Settings, resolve
-from vsdb.database import Connection, catalog
+from vsdb.database import Connection, catalog, staging
 from vsdb.database.connect import Database
 from vsdb.database.locks import bounded_wait
 from vsdb.errors import UsageError
@@ -106,6 +106,40 @@ class Index:
         model = choose_model(connection, name=settings.model, weights=weights, device=settings.device)
         job = Ingest(self._database, model=model, sampling=sampling, force=force, reporter=reporter)
         return job.run(find_videos(paths, on_skip=reporter.skipped))
+
+    def reembed_each(
+        self, model: str, *, weights: Path | None = None, reporter: Reporter | None = None
+    ) -> Iterator[IngestResult]:
+        """Embed all stored videos again with another model, then switch to it; yields a result a video.
+
+        Until the last one is done, searches answer with the old model; a run that is cut off goes on where it was.
+
+        Args:
+            model: name of the new model.
+            weights: file of its weights, where they should not be fetched.
+            reporter: is told of the progress, and first of the files that are missing.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            DatabaseError: not every video could be embedded, so that searches answer as before.
+        """
+        from vsdb.ingest.model import ModelChoice
+        from vsdb.ingest.reembed import reembed
+        from vsdb.ingest.reporter import SilentReporter
+
+        stored = catalog.require_model(self.connection)
+        if stored.model_name == model and weights is None and stored.weights_path is None:
+            raise UsageError(f"the videos are embedded with {model} already")
+        choice = ModelChoice(name=model, weights=weights, device=self._settings.device)
+        return reembed(self._database, model=choice, reporter=reporter or SilentReporter())
+
+    def drop_unused(self) -> list[str]:
+        """Drop the rows of the model before the last switch, and those of a :meth:`reembed_each` not finished.
+
+        Returns:
+            The names of the schemas dropped.
+        """
+        return staging.drop_unused(self.connection)
 
     def search(
         self,

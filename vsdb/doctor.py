@@ -161,7 +161,7 @@ def _index(connection: Connection) -> Check:
 
 def _models(connection: Connection, settings: Settings) -> Iterator[Check]:
     """Check what of models is on this machine; nothing is fetched."""
-    from vsdb.model.load import without_hub
+    from vsdb.model.fetch import without_hub
 
     loaded: list[LoadedModel] = []
     with without_hub():

@@ -33,3 +33,9 @@ def visible_lines(text: str) -> str:
 def visible_json(text: str) -> str:
     """JSON with the same characters in JSON's own escapes: it means what it meant."""
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def first_line(error: BaseException, *, skip: int = 0) -> str:
+    """The first line of an error's text after those that are skipped, else its class."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(skip, len(lines) - 1)] if lines else type(error).__name__

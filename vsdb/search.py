@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
+
 from vsdb.database import Connection, catalog
 from vsdb.errors import UsageError
 from vsdb.types import MOMENT_COLUMNS, Moment
@@ -108,6 +111,28 @@ def search(
     """
     if sum(each is not None for each in (question.prompt, question.image, question.embedding)) != 1:
         raise UsageError("give either a prompt or an image")
+    return _of_one_model(connection, lambda: _search(connection, question, narrowing, load))
+
+
+def _of_one_model(connection: Connection, ask: Callable[[], list[Moment]]) -> list[Moment]:
+    """Ask, and once more where another model was put in place meanwhile: such an answer can be half of each."""
+    before = _tables(connection)
+    try:
+        answer = ask()
+    except psycopg.Error:
+        if connection.info.transaction_status != TransactionStatus.IDLE or _tables(connection) == before:
+            raise
+        return ask()
+    return answer if _tables(connection) == before else ask()
+
+
+def _tables(connection: Connection) -> int:
+    """Which set of tables and functions is called vsdb: another one after ``vsdb reembed``."""
+    row = connection.execute("select to_regnamespace('vsdb')::oid").fetchone()
+    return row[0] if row else 0
+
+
+def _search(connection: Connection, question: Question, narrowing: Narrowing, load: LoadEncoder) -> list[Moment]:
     terms = _Terms(connection, load)
     if question.then is not None:
         return _search_then(connection, terms, question, narrowing)

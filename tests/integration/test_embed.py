@@ -34,8 +34,18 @@ open_clip_tokenizer = SimpleTokenizer()
 def build_model(seed: int = 0, quick_gelu: bool = True, **sizes: int) -> Any:
     torch.manual_seed(seed)
     text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2, **sizes}
-    model: Any = open_clip.model.CLIP(48, VISION, text, quick_gelu=quick_gelu).eval()
-    with torch.no_grad():  # Biases and gains start as 0 and 1, which would hide one that is left out.
+    return with_random_biases(open_clip.model.CLIP(48, VISION, text, quick_gelu=quick_gelu).eval())
+
+
+def build_custom_model(embedding_dim: int = 512, **text: Any) -> Any:
+    """The class that PE-Core and MobileCLIP have."""
+    torch.manual_seed(0)
+    return with_random_biases(open_clip.model.CustomTextCLIP(embedding_dim, VISION, text).eval())
+
+
+def with_random_biases(model: Any) -> Any:
+    """Biases and gains start as 0 and 1, which would hide one that is left out."""
+    with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias") or ".ln_" in name or name.startswith("ln_"):
                 parameter.add_(0.3 * torch.randn_like(parameter))
@@ -47,9 +57,9 @@ def generate_prompts(num_prompts: int, longest: int = 10) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=rng.randint(0, longest))) for _ in range(num_prompts)]
 
 
-def torch_embeddings(model: Any, prompts: list[str]) -> Float32:
+def torch_embeddings(model: Any, prompts: list[str], tokenize: SimpleTokenizer = open_clip_tokenizer) -> Float32:
     with torch.no_grad():
-        batches = [model.encode_text(tokens, normalize=True) for tokens in open_clip_tokenizer(prompts).split(32)]
+        batches = [model.encode_text(tokens, normalize=True) for tokens in tokenize(prompts).split(32)]
     embeddings: Float32 = torch.cat(batches).numpy()
     return embeddings
 
@@ -118,6 +128,27 @@ def test_equals_torch_at_the_size_of_rn50x4(connection: Connection) -> None:
     install_text_tower(connection, extract_text_tower(model))
     prompts = generate_prompts(200, longest=5)
     expected = short_torch_embeddings(model, prompts)
+    assert smallest_cosine(sql_embeddings(connection, prompts), expected) >= 0.9999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PE-Core-S-16-384", "MobileCLIP2-B"])
+def test_equals_torch_with_a_transformer_in_a_module_of_its_own(connection: Connection, name: str) -> None:
+    """Whole text towers; PE-Core-T's is of the same shape as S's, and both read 32 tokens of a prompt."""
+    model = build_custom_model(**open_clip.get_model_config(name)["text_cfg"])
+    install_text_tower(connection, extract_text_tower(model))
+    prompts = [*generate_prompts(198, longest=5), " ".join(WORDS), "a " * 300]
+    expected = torch_embeddings(model, prompts, open_clip.get_tokenizer(name))
+    assert smallest_cosine(sql_embeddings(connection, prompts), expected) >= 0.9999
+
+
+def test_equals_torch_at_the_width_of_pe_core_b(connection: Connection) -> None:
+    """One of its 24 layers; benchmarks/embed.py --model PE-Core-B-16 compares them all."""
+    text = open_clip.get_model_config("PE-Core-B-16")["text_cfg"] | {"layers": 1}
+    model = build_custom_model(1024, **text)
+    install_text_tower(connection, extract_text_tower(model))
+    prompts = generate_prompts(40, longest=50)
+    expected = torch_embeddings(model, prompts, SimpleTokenizer(context_length=text["context_length"]))
     assert smallest_cosine(sql_embeddings(connection, prompts), expected) >= 0.9999
 
 

@@ -40,7 +40,7 @@ class Loading(SilentReporter):
 
     loaded = False
 
-    def preparing(self, step: str) -> None:
+    def preparing(self, step: str, share: float | None = None) -> None:  # noqa: ARG002
         self.loaded |= step.startswith("loading")
 
 

@@ -255,7 +255,7 @@ def test_a_database_that_is_gone_before_the_model_is_loaded_lets_the_next_video_
     class Cut(SilentReporter):
         times = 0
 
-        def preparing(self, step: str) -> None:
+        def preparing(self, step: str, share: float | None = None) -> None:  # noqa: ARG002
             if step.startswith("loading"):
                 self.times += 1
                 time.sleep(3)  # for the decoder

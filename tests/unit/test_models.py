@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from vsdb.errors import ModelError
-from vsdb.model import load
-from vsdb.model.load import OPENAI_BOOKKEEPING, StateDict, load_model, read_state_dict, without_hub
+from vsdb.model import fetch
+from vsdb.model.fetch import without_hub
+from vsdb.model.load import OPENAI_BOOKKEEPING, StateDict, build_random, load_model, read_state_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -108,6 +109,28 @@ def test_an_ambiguous_model_lists_its_tags() -> None:
         load_model("ViT-H-14")
 
 
+def test_a_weights_file_needs_no_tag(tmp_path: Path) -> None:
+    """ViT-H-14 has several; the file is asked for first, so that nothing of its size is built here."""
+    with pytest.raises(ModelError, match="no weights file"):
+        load_model("ViT-H-14", weights=tmp_path / "absent.pt")
+    with pytest.raises(ModelError, match="ViT-H-14:laion9b.* needs a pretrained tag"):
+        load_model("ViT-H-14:laion9b", weights=tmp_path / "absent.pt")
+
+
+def test_the_only_tag_need_not_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="the weights of PE-Core-T-16-384 .* are not on this machine"):
+        load_model("PE-Core-T-16-384")
+
+
+def test_a_file_in_clip_s_names_fits_a_text_tower_in_a_module_of_its_own(tmp_path: Path) -> None:
+    module = build_random("MobileCLIP2-B").module
+    named = {name.removeprefix("text."): each.half().contiguous() for name, each in module.state_dict().items()}
+    save_file(named, tmp_path / "old.safetensors")
+    loaded = load_model("MobileCLIP2-B", weights=tmp_path / "old.safetensors").module
+    assert torch.equal(loaded.text.ln_final.weight, module.text.ln_final.weight)
+
+
 def test_tiny_is_described() -> None:
     info = load_model("tiny").info
     assert (info.embedding_dim, info.image_size) == (640, 128)
@@ -139,7 +162,7 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list
         thread.start()
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr(load, "HUB_SECONDS", 0.5)
+        monkeypatch.setattr(fetch, "HUB_SECONDS", 0.5)
         yield asked
         server.shutdown(socket.SHUT_RDWR)
     thread.join()

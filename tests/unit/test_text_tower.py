@@ -25,6 +25,11 @@ def build_model(*, quick_gelu: bool = True, **text: Any) -> Any:
     return open_clip.model.CLIP(32, VISION, sizes | text, quick_gelu=quick_gelu).eval()
 
 
+def build_custom_model(**text: Any) -> Any:
+    torch.manual_seed(0)
+    return open_clip.model.CustomTextCLIP(32, VISION, {"width": 64, "heads": 2, "layers": 1} | text).eval()
+
+
 def test_extracts_every_array_with_its_shape() -> None:
     model = build_model(layers=3)
     tower = extract_text_tower(model)
@@ -87,9 +92,34 @@ def test_refuses_layers_that_differ() -> None:
         extract_text_tower(model)
 
 
-def test_refuses_models_with_a_text_tower_of_their_own() -> None:
-    with pytest.raises(ModelError, match="CustomTextCLIP"):
-        extract_text_tower(open_clip.model.CustomTextCLIP(32, VISION, {"width": 64, "heads": 2, "layers": 1}))
+@pytest.mark.parametrize("name", ["PE-Core-T-16-384", "PE-Core-S-16-384", "MobileCLIP2-B"])
+def test_takes_the_transformer_that_other_models_keep_in_a_module_of_its_own(name: str) -> None:
+    model = build_custom_model(**open_clip.get_model_config(name)["text_cfg"])
+    tower = extract_text_tower(model)
+    assert (tower.width, tower.heads, len(tower.layers), tower.activation) == (512, 8, 12, "gelu")
+    assert tower.context_length == (77 if name == "MobileCLIP2-B" else 32)
+    np.testing.assert_array_equal(tower.projection.T, model.text.text_projection.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("text", "difference"),
+    [
+        (open_clip.get_model_config("MobileCLIP2-S0")["text_cfg"], "causal mask"),
+        ({"embed_cls": True}, "pooling"),
+        ({"pool_type": "eos"}, "pooling by 'eos'"),
+        ({"proj_bias": True}, "projection"),
+    ],
+)
+def test_refuses_such_a_transformer_where_it_computes_something_else(text: dict[str, Any], difference: str) -> None:
+    with pytest.raises(ModelError, match=difference):
+        extract_text_tower(build_custom_model(**text))
+
+
+def test_refuses_a_text_tower_of_another_kind() -> None:
+    model = build_custom_model()
+    model.text = torch.nn.Identity()
+    with pytest.raises(ModelError, match="of class Identity"):
+        extract_text_tower(model)
 
 
 def test_hash_changes_with_any_number() -> None:

@@ -12,8 +12,10 @@ import typer
 
 from vsdb.cli import db, manage
 from vsdb.cli.ingest import ingest
+from vsdb.cli.models import models
 from vsdb.cli.output import say
 from vsdb.cli.query import explain, query
+from vsdb.cli.reembed import reembed
 from vsdb.cli.serve import serve
 from vsdb.database.connect import database_message
 from vsdb.errors import UsageError, VsdbError
@@ -33,10 +35,12 @@ for command in (
     query,
     explain,
     serve,
+    reembed,
     manage.videos,
     manage.remove,
     manage.status,
     manage.doctor,
+    models,
     manage.demo,
     manage.migrate,
 ):

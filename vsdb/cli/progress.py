@@ -34,6 +34,7 @@ class ProgressBar:
             redirect_stderr=False,
         )
         self._task: TaskID | None = None
+        self._has_share = False
         self._began = 0.0
         self._duration_seconds = 0.0
 
@@ -52,9 +53,13 @@ class ProgressBar:
         """Say what went wrong without harm to the videos."""
         self._say(f"warning: {message}")
 
-    def preparing(self, step: str) -> None:
-        """Show what is being done."""
-        self._new_task(step, total=None)
+    def preparing(self, step: str, share: float | None = None) -> None:
+        """Show what is being done, and how much of it is."""
+        if share is None or not self._has_share:
+            self._new_task(step, total=None if share is None else 1)
+        self._has_share = share is not None
+        if self._task is not None and share is not None:
+            self._bar.update(self._task, description=escape(visible(step)), completed=share)
 
     def started(self, path: Path, duration_seconds: float) -> None:
         """Begin the bar of one video."""
@@ -92,6 +97,7 @@ class ProgressBar:
 
     def _new_task(self, description: str, *, total: float | None) -> None:
         self._end_task()
+        self._has_share = False
         self._task = self._bar.add_task(escape(visible(description)), total=total, time="", speed="")
 
     def _end_task(self) -> None:

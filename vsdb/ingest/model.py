@@ -11,6 +11,7 @@ from vsdb.database import Connection, catalog
 from vsdb.database.text_tower import install_text_tower, install_tokenizer
 from vsdb.database.upkeep import store_neutral_prompts
 from vsdb.errors import ModelError
+from vsdb.ingest.reporter import Reporter
 
 if TYPE_CHECKING:
     from vsdb.model.encoder import Encoder
@@ -44,7 +45,7 @@ def choose_model(connection: Connection, *, name: str | None, weights: Path | No
     return ModelChoice(name=stored.model_name, weights=weights, device=device)
 
 
-def load_encoder(connection: Connection, choice: ModelChoice) -> Encoder:
+def load_encoder(connection: Connection, choice: ModelChoice, *, reporter: Reporter) -> Encoder:
     """Load the model, make the database its own, and store its text tower.
 
     Raises:
@@ -54,7 +55,12 @@ def load_encoder(connection: Connection, choice: ModelChoice) -> Encoder:
     from vsdb.model.encoder import Encoder  # imports torch: only where something is to be embedded
     from vsdb.model.load import load_model
 
-    loaded = load_model(choice.name, weights=choice.weights)
+    def on_fetch(done: int, total: int) -> None:
+        of_total = f" of {total / 1e6:.0f}" if total else ""
+        reporter.preparing(f"fetching {choice.name}: {done / 1e6:.0f}{of_total} MB", done / total if total else None)
+
+    reporter.preparing(f"loading {choice.name}")
+    loaded = load_model(choice.name, weights=choice.weights, on_fetch=on_fetch)
     tower = _text_tower(loaded)
     encoder = Encoder(loaded, device=choice.device)
     with connection.transaction():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import cached_property
 from itertools import islice
@@ -71,7 +71,7 @@ class Ingest:
         self._begun: set[bytes] = set()
         """Hashes of the videos that this run decodes: content that comes twice is decoded once."""
 
-    def run(self, paths: list[Path]) -> Iterator[IngestResult]:
+    def run(self, paths: list[Path]) -> Generator[IngestResult, None, None]:
         """Ingest each video; what is wrong with one is its result, and the others go on.
 
         While one video is stored, the next ones are hashed, decoded and embedded.
@@ -129,8 +129,7 @@ class Ingest:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        self._reporter.preparing(f"loading {self._model.name}")
-        return load_encoder(self._database.connection, self._model)
+        return load_encoder(self._database.connection, self._model, reporter=self._reporter)
 
     def _one(self, job: Job) -> IngestResult:
         began = time.monotonic()

@@ -255,8 +255,9 @@ def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterat
     boxes = job.opened.result().boxes
     fresh = job.changes.fresh(frame.image) if job.changes else None
     boxes = boxes if fresh is None else boxes[fresh]
-    for start in range(0, max(1, len(boxes)), encoder.batch_size):
-        inputs = encoder.cut(frame.image, boxes[start : start + encoder.batch_size])
+    size = encoder.batch_size  # it may become less on the way
+    for start in range(0, max(1, len(boxes)), size):
+        inputs = encoder.cut(frame.image, boxes[start : start + size])
         part = Part(
             job=job,
             frame_index=frame.frame_index,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Encoder:
         self.device = choose_device(device)
         self.dtype = fast_dtype(self.device)
         self.batch_size = BATCH_SIZES[self.device.type]
-        """Patches worth embedding at once."""
+        """Patches worth embedding at once, and no more than the device has memory for."""
         self._module: Any = model.module
         self._tokenizer = model.tokenizer
         self._visual: Any = self._module.visual
@@ -64,8 +65,9 @@ class Encoder:
         parts = []
         for image in images:
             # A fine grid over a large frame is cut in parts: its source pixels alone could fill the memory.
-            for start in range(0, len(boxes), self.batch_size):
-                parts.append(self.encode([self.cut(image, boxes[start : start + self.batch_size])]))
+            size = self.batch_size  # it may become less on the way
+            for start in range(0, len(boxes), size):
+                parts.append(self.encode([self.cut(image, boxes[start : start + size])]))
         return self.fetch(parts).reshape(len(images), len(boxes), -1)
 
     def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> ModelInput:
@@ -77,14 +79,10 @@ class Encoder:
         """
         frame = self._upload(image).permute(2, 0, 1)
         pieces = [frame[:, y : y + height, x : x + width] for x, y, width, height in boxes.tolist()]
-        groups: dict[torch.Size, list[int]] = {}
-        for index, piece in enumerate(pieces):
-            groups.setdefault(piece.shape, []).append(index)
-        size = self.info.image_size
-        out = torch.empty((len(pieces), 3, size, size), dtype=torch.uint8, device=self.device)
-        for indices in groups.values():
-            out[indices] = self._resize(torch.stack([pieces[index] for index in indices]))
-        return out
+        # Neighbours of one shape at once: a GPU would have to be told and waited for to gather them from elsewhere.
+        alike = (list(group) for _, group in groupby(pieces, key=lambda piece: piece.shape))
+        resized = [part for group in alike for part in self._in_batches(group, self._resize)]
+        return torch.cat(resized) if resized else self._no_patches()
 
     def encode(self, inputs: Sequence[ModelInput]) -> OnDevice:
         """Normalise and encode patches; a GPU may still be at it when this returns.
@@ -98,8 +96,7 @@ class Encoder:
         with torch.inference_mode():
             if not sum(map(len, inputs)):
                 return torch.empty((0, self.info.embedding_dim), dtype=torch.float16, device=self.device)
-            together = torch.cat(list(inputs))
-            return torch.cat([self._encode(batch) for batch in torch.split(together, self.batch_size)])
+            return torch.cat(list(self._in_batches(torch.cat(list(inputs)), self._encode)))
 
     def fetch(self, embeddings: Sequence[OnDevice]) -> NDArray[np.float16]:
         """Wait for embeddings and bring them from the device, one after the other; shape (N, embedding_dim)."""
@@ -119,6 +116,35 @@ class Encoder:
             embedding = self._module.encode_text(self._tokenizer([prompt]))
             unit: NDArray[np.float32] = F.normalize(embedding.float(), dim=-1)[0].numpy()
         return unit
+
+    def _in_batches(
+        self, patches: torch.Tensor | list[torch.Tensor], work: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        """Do something to patches of one shape, as many at once as the device has memory for.
+
+        Where it has not, ``batch_size`` is halved for good: the next batch would not fit either.
+        """
+        start, size = 0, self.batch_size
+        while start < len(patches):
+            batch = patches[start : start + size]
+            try:
+                done = work(torch.stack(batch) if isinstance(batch, list) else batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                done = None  # and go on outside: the error holds what was in memory
+            if done is not None:
+                yield done
+                start += len(batch)
+                continue
+            size = len(batch) // 2
+            self.batch_size = max(1, self.batch_size // 2)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _no_patches(self) -> ModelInput:
+        side = self.info.image_size
+        return torch.empty((0, 3, side, side), dtype=torch.uint8, device=self.device)
 
     def _upload(self, image: NDArray[np.uint8]) -> torch.Tensor:
         frame = torch.from_numpy(image)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import threading
-import urllib.error
-import urllib.request
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsdb.config import TINY
 from vsdb.errors import ModelError
+from vsdb.model.fetch import OnFetch, fetch_weights, no_warnings_logged
 from vsdb.model.tiny_weights import TINY_CONFIG, load_tiny_state_dict
+from vsdb.readable import first_line
 from vsdb.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -29,8 +25,6 @@ OPENAI_BOOKKEEPING = (
     "context_length",
     "vocab_size",
 )  # not weights, but in OpenAI's own files
-HUB_SECONDS = 4
-DOWNLOAD_SIZES = {"RN50x4": "about 350 MB"}
 
 StateDict = dict[str, "torch.Tensor"]
 
@@ -46,25 +40,39 @@ class LoadedModel:
     """Callable: list of prompts → int64 tensor of shape (N, context_length)."""
 
 
-def load_model(name: str, *, weights: Path | None = None) -> LoadedModel:
+def load_model(name: str, *, weights: Path | None = None, on_fetch: OnFetch | None = None) -> LoadedModel:
     """Load a model with its weights; nothing is unpickled that could run code.
 
     Args:
         name: ``tiny``, an open_clip architecture (``RN50x4``: OpenAI's weights where it has them), or
-            ``ARCHITECTURE:PRETRAINED`` with one of open_clip's pretrained tags.
+            ``ARCHITECTURE:PRETRAINED`` with one of open_clip's pretrained tags. With ``weights`` the tag tells
+            what is no part of a file: activation and preprocessing.
         weights: file to read instead of fetching: OpenAI's ``.pt`` archive, an open_clip checkpoint or safetensors.
+        on_fetch: is told of the progress where weights are fetched.
 
     Raises:
         ModelError: unknown name, weights that cannot be had, or weights that do not fit.
     """
     open_clip = _import_open_clip()
-    architecture, tag = _parse(name, open_clip)
-    # The activation is no part of a weights file: it follows from the name, also for a local file.
+    architecture, tag = _parse(name, open_clip, has_weights=weights is not None)
     tag_settings = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
-    quick_gelu = bool(tag_settings.get("quick_gelu"))
-    state_dict = _state_dict(name, weights, tag_settings, open_clip)
-    module = _build(open_clip, architecture, state_dict, force_quick_gelu=quick_gelu)
+    state_dict = _state_dict(name, weights, tag_settings, on_fetch)
+    module = _build(open_clip, architecture, state_dict, force_quick_gelu=bool(tag_settings.get("quick_gelu")))
     info = _describe(name, weights, module, tag_settings, open_clip)
+    return LoadedModel(info=info, module=module, tokenizer=open_clip.get_tokenizer(architecture))
+
+
+def build_random(name: str) -> LoadedModel:
+    """A model of that name with random weights: what :func:`load_model` gives but for the answers, to measure with.
+
+    Raises:
+        ModelError: unknown name.
+    """
+    open_clip = _import_open_clip()
+    architecture, tag = _parse(name, open_clip, has_weights=True)
+    tag_settings = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    module = _create(open_clip, architecture, force_quick_gelu=bool(tag_settings.get("quick_gelu")))
+    info = _describe(name, None, module, tag_settings, open_clip)
     return LoadedModel(info=info, module=module, tokenizer=open_clip.get_tokenizer(architecture))
 
 
@@ -103,7 +111,7 @@ def read_state_dict(path: Path) -> StateDict:
         else:
             state_dict = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each of the three formats has its own errors for a bad file
-        raise ModelError(f"cannot read weights from {path}: {_first_line(error)}") from error
+        raise ModelError(f"cannot read weights from {path}: {first_line(error)}") from error
     if isinstance(state_dict, dict):
         state_dict = state_dict.get("state_dict", state_dict)
     if not isinstance(state_dict, dict) or not all(
@@ -122,7 +130,8 @@ def _import_open_clip() -> Any:
     return open_clip
 
 
-def _parse(name: str, open_clip: Any) -> tuple[str, str | None]:
+def _parse(name: str, open_clip: Any, *, has_weights: bool) -> tuple[str, str | None]:
+    """Architecture and pretrained tag: the one named, else OpenAI's, else the only one there is."""
     architecture, _, tag = name.partition(":")
     if architecture not in open_clip.list_models():
         raise ModelError(
@@ -131,87 +140,36 @@ def _parse(name: str, open_clip: Any) -> tuple[str, str | None]:
     if architecture == TINY:
         return architecture, None
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if not tag and OPENAI_TAG in tags:
-        return architecture, OPENAI_TAG
+    if not tag and (OPENAI_TAG in tags or len(tags) == 1):
+        return architecture, OPENAI_TAG if OPENAI_TAG in tags else tags[0]
     if tag in tags:
         return architecture, tag
+    if not tag and has_weights:
+        return architecture, tags[0] if tags else None  # the first: the architecture as it was made
     choices = ", ".join(f"{architecture}:{each}" for each in tags) or "none: use --weights FILE"
-    if tag or tags:
-        raise ModelError(f'model "{name}" needs a pretrained tag; supported are {choices}')
-    return architecture, None
+    raise ModelError(f'model "{name}" needs a pretrained tag; supported are {choices}')
 
 
-def _state_dict(name: str, weights: Path | None, tag_settings: dict[str, Any], open_clip: Any) -> StateDict:
+def _state_dict(name: str, weights: Path | None, tag_settings: dict[str, Any], on_fetch: OnFetch | None) -> StateDict:
     if weights is not None:
         return read_state_dict(weights)
     if name == TINY:
         return load_tiny_state_dict()
-    return read_state_dict(_fetch(name, tag_settings, open_clip))
+    return read_state_dict(fetch_weights(name, tag_settings["hf_hub"], on_fetch=on_fetch))
 
 
-def _fetch(name: str, tag_settings: dict[str, Any], open_clip: Any) -> Path:
-    try:
-        with _no_warnings_logged(), nullcontext() if _hub_answers() else without_hub():  # every retry is a warning
-            return Path(open_clip.download_pretrained(tag_settings))
-    except Exception as error:  # whatever the hub's client raises without network
-        size = DOWNLOAD_SIZES.get(name, "some hundred MB")
-        raise ModelError(
-            f"the weights of {name} ({size}) are not on this machine and could not be fetched ({_first_line(error)}); "
-            f"fetch them elsewhere and give --weights FILE, or try --model {TINY}, which is bundled "
-            "(drawn pictures only: for demonstration and tests)"
-        ) from error
-
-
-@contextmanager
-def without_hub() -> Iterator[None]:
-    """Take weights from this machine only, meanwhile."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _hub_answers() -> bool:
-    """Whether anything answers at the hub's address: its client tries for more than a minute before it says no."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answers: list[bool] = []
-    look = threading.Thread(target=lambda: answers.append(_answers(constants.ENDPOINT)), daemon=True)
-    look.start()
-    look.join(HUB_SECONDS)  # a name server may take longer than any time limit of a connection
-    return any(answers)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=HUB_SECONDS):
-            return True
-    except urllib.error.HTTPError:  # which is an answer
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-@contextmanager
-def _no_warnings_logged() -> Iterator[None]:
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def _build(open_clip: Any, architecture: str, state_dict: StateDict, *, force_quick_gelu: bool) -> torch.nn.Module:
-    with _no_warnings_logged():  # "no pretrained weights": they come in the next step
+def _create(open_clip: Any, architecture: str, *, force_quick_gelu: bool) -> torch.nn.Module:
+    with no_warnings_logged():  # "no pretrained weights": they come in the next step
         module: torch.nn.Module = open_clip.create_model(
             architecture, load_weights=False, pretrained_text=False, force_quick_gelu=force_quick_gelu
         )
+    return module.eval().requires_grad_(False)
+
+
+def _build(open_clip: Any, architecture: str, state_dict: StateDict, *, force_quick_gelu: bool) -> torch.nn.Module:
+    module = _create(open_clip, architecture, force_quick_gelu=force_quick_gelu)
+    if "positional_embedding" in state_dict and hasattr(module, "text"):  # a file of class CLIP, read into another
+        state_dict = open_clip.model.convert_to_custom_text_state_dict(state_dict)
     try:
         # Positions and masks that a module makes by itself are absent from some files: strict for weights only.
         missing, unexpected = module.load_state_dict(
@@ -219,11 +177,11 @@ def _build(open_clip: Any, architecture: str, state_dict: StateDict, *, force_qu
             strict=False,
         )
     except RuntimeError as error:
-        raise ModelError(f"the weights do not fit {architecture}: {_first_line(error, skip=1)}") from error
+        raise ModelError(f"the weights do not fit {architecture}: {first_line(error, skip=1)}") from error
     wrong = sorted(set(missing) & {key for key, _ in module.named_parameters()}) + sorted(unexpected)
     if wrong:
         raise ModelError(f"the weights do not fit {architecture}: {len(wrong)} names differ, such as {wrong[0]}")
-    return module.eval().requires_grad_(False)
+    return module
 
 
 def _describe(name: str, weights: Path | None, module: Any, tag_settings: dict[str, Any], open_clip: Any) -> ModelInfo:
@@ -260,8 +218,3 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _first_line(error: BaseException, *, skip: int = 0) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[min(skip, len(lines) - 1)] if lines else type(error).__name__

@@ -99,7 +99,7 @@ class TextTower:
 
 
 def extract_text_tower(module: torch.nn.Module) -> TextTower:
-    """Read the text tower of an open_clip `CLIP` module.
+    """Read the text tower of an open_clip model.
 
     Args:
         module: the model, its text weights in any float dtype, on any device.
@@ -108,27 +108,36 @@ def extract_text_tower(module: torch.nn.Module) -> TextTower:
         Copies of the weights as float32.
 
     Raises:
-        ModelError: the text tower has another architecture than OpenAI's; the message names the difference.
+        ModelError: the text tower computes something else than OpenAI's; the message names the difference.
     """
-    model: Any = module
-    _check_architecture(model)
-    blocks = list(model.transformer.resblocks)
-    width = int(model.token_embedding.weight.shape[1])
+    for difference in _differences(module):
+        raise ModelError(
+            f"unsupported text architecture: {difference}; vsdb.embed computes OpenAI's "
+            'CLIP text transformer only. The model is still usable: "vsdb query" embeds its prompts in Python'
+        )
+    text = _text_module(module)
+    blocks = list(text.transformer.resblocks)
+    width = int(text.token_embedding.weight.shape[1])
     return TextTower(
         width=width,
         heads=int(blocks[0].attn.num_heads),
         mlp_ratio=int(blocks[0].mlp.c_fc.weight.shape[0]) // width,
-        context_length=int(model.positional_embedding.shape[0]),
-        embedding_dim=int(model.text_projection.shape[1]),
+        context_length=int(text.positional_embedding.shape[0]),
+        embedding_dim=int(text.text_projection.shape[1]),
         activation=_activation(blocks[0]) or "",
-        norm_epsilon=float(model.ln_final.eps),
-        token_embedding=_array(model.token_embedding.weight),
-        position_embedding=_array(model.positional_embedding),
+        norm_epsilon=float(text.ln_final.eps),
+        token_embedding=_array(text.token_embedding.weight),
+        position_embedding=_array(text.positional_embedding),
         layers=tuple(_layer(block) for block in blocks),
-        final_gain=_array(model.ln_final.weight),
-        final_bias=_array(model.ln_final.bias),
-        projection=np.ascontiguousarray(_array(model.text_projection).T),
+        final_gain=_array(text.ln_final.weight),
+        final_bias=_array(text.ln_final.bias),
+        projection=np.ascontiguousarray(_array(text.text_projection).T),
     )
+
+
+def _text_module(module: Any) -> Any:
+    """What holds the text weights: a `CLIP` itself, and of a `CustomTextCLIP` the `TextTransformer` in it."""
+    return module.text if type(module).__name__ == "CustomTextCLIP" else module
 
 
 def _array(tensor: Any) -> Float32:
@@ -160,31 +169,23 @@ def _activation(block: Any) -> str | None:
     return "gelu" if name == "GELU" and block.mlp.gelu.approximate == "none" else None
 
 
-def _check_architecture(model: Any) -> None:
-    """Raise ModelError unless `vsdb.embed` would compute exactly what this module computes."""
-    for difference in _differences(model):
-        raise ModelError(
-            f"unsupported text architecture: {difference}; vsdb.embed computes OpenAI's "
-            'CLIP text transformer only. The model is still usable: "vsdb query" embeds its prompts in Python'
-        )
-
-
-def _differences(model: Any) -> Iterator[str]:
+def _differences(module: Any) -> Iterator[str]:
     """What is not as in OpenAI's text transformer, first the differences that later checks rely on."""
-    parts = ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection")
-    if type(model).__name__ != "CLIP" or not all(hasattr(model, part) for part in parts):
-        yield f"the model is a {type(model).__name__}, not an open_clip CLIP"
-    if model.token_embedding.weight.shape[0] != VOCAB_SIZE:
-        yield f"{model.token_embedding.weight.shape[0]} tokens, not {VOCAB_SIZE}"
-    if model.text_pool_type != "argmax":
-        yield f"pooling by {model.text_pool_type!r}, not at the end token"
-    if getattr(model.text_projection, "ndim", None) != 2:
+    text = _text_module(module)
+    if type(text).__name__ not in ("CLIP", "TextTransformer"):
+        yield f"the text tower is of class {type(text).__name__}"
+    if text.token_embedding.weight.shape[0] != VOCAB_SIZE:
+        yield f"{text.token_embedding.weight.shape[0]} tokens, not {VOCAB_SIZE}"
+    pooling = text.text_pool_type if text is module else text.pool_type
+    if pooling != "argmax" or getattr(text, "cls_emb", None) is not None:
+        yield f"pooling by {pooling!r}, not at the end token"
+    if getattr(text.text_projection, "ndim", None) != 2:
         yield "a projection that is not one matrix"
-    if not _is_causal(model.attn_mask):
+    if not _is_causal(text.attn_mask):
         yield "attention without the causal mask"
-    for block in model.transformer.resblocks:
-        yield from _block_differences(block, int(model.token_embedding.weight.shape[1]), model.ln_final.eps)
-    shapes = {(_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in model.transformer.resblocks}
+    for block in text.transformer.resblocks:
+        yield from _block_differences(block, int(text.token_embedding.weight.shape[1]), text.ln_final.eps)
+    shapes = {(_activation(b), b.attn.num_heads, b.mlp.c_fc.weight.shape) for b in text.transformer.resblocks}
     if len(shapes) != 1:
         yield "layers that differ from one another"
 
