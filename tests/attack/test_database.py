@@ -203,7 +203,6 @@ def test_max_moments_is_checked_by_every_way_to_search(street_dsn: str) -> None:
         "vsdb.search('a dog', max_moments => {})",
         "vsdb.search_embedding(vsdb.embed('a dog'), max_moments => {})",
         "vsdb.search_then(vsdb.embed('a dog'), vsdb.embed('a bus'), max_moments => {})",
-        "vsdb.moments('a dog', {})",
     ]
     with psycopg.connect(street_dsn, autocommit=True) as connection:
         for way in ways:

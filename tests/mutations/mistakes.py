@@ -80,8 +80,8 @@ def python_mistakes(source: bytes) -> Iterator[Mistake]:
                 yield from _operator(place(left)[1], place(right)[0], source)
             case ast.BoolOp(values=[left, right, *_]):
                 yield from _operator(place(left)[1], place(right)[0], source)
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                yield Mistake("dropped not", start, place(operand)[0], b"")
+            case ast.UnaryOp(op=ast.Not()):
+                yield Mistake("dropped not", start, start + len("not"), b"")
             case ast.Constant(value=bool() as value):
                 yield Mistake("constant", start, end, str(not value).encode())
             case ast.Constant(value=int() | float() as value):

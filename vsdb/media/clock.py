@@ -59,7 +59,7 @@ class Clock:
         else:
             seconds = self._checked(stamp + self.offset, guess)
             self._latest_stamp, self._is_adrift = stamp, False
-        self._latest = max(seconds, self._latest + LEAST_STEP_SECONDS)
+        self._latest = seconds if seconds > self._latest else self._latest + LEAST_STEP_SECONDS
         return round(self._latest, 6)
 
     def _checked(self, seconds: float, guess: float) -> float:
