@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -23,6 +24,9 @@ from vsdb import schema, video  # noqa: F401  (video keeps OpenCV quiet if it is
 from vsdb.embedded import OWNER, EmbeddedServer
 from vsdb.schema import Connection
 from vsdb.types import Sampling
+
+if TYPE_CHECKING:
+    from vsdb.models import StateDict
 
 TEMPLATE = "vsdb_template"
 STREET_RECORDED_AT = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -172,6 +176,25 @@ def street_copy(new_database: Callable[[str], str], street_template: str, street
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update vsdb.videos set video_path = %s", [str(path)])
     return StreetCopy(path=path, dsn=dsn)
+
+
+@pytest.fixture(scope="session")
+def openai_weights() -> StateDict:
+    """Random weights of RN50x4 as OpenAI's file names them; tests only read them."""
+    from tests import reference
+
+    return reference.random_openai_state_dict()
+
+
+@pytest.fixture(scope="session")
+def openai_archive(openai_weights: StateDict, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same as a TorchScript archive, 350 MB."""
+    from tests import reference
+
+    path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
+    reference.save_as_openai_archive(openai_weights, path)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture

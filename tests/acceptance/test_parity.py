@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from tests import reference
 from vsdb.encoder import Encoder
-from vsdb.models import load_model
+from vsdb.models import StateDict, load_model
 from vsdb.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.video import VideoReader
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 
+Models = tuple[Encoder, reference.ArticleModel]
+Embeddings = NDArray[np.float32]
+
+
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoder, reference.ArticleModel]:
+def models(openai_archive: Path, openai_weights: StateDict) -> Models:
     """vsdb's encoder and OpenAI's own implementation, on the same random weights in OpenAI's format."""
-    weights = reference.random_openai_state_dict()
-    path = tmp_path_factory.mktemp("weights") / "RN50x4.pt"
-    reference.save_as_openai_archive(weights, path)
-    encoder = Encoder(load_model("RN50x4", weights=path), device="cpu")
-    path.unlink()  # 700 MB
-    return encoder, reference.ArticleModel(weights)
+    encoder = Encoder(load_model("RN50x4", weights=openai_archive), device="cpu")
+    return encoder, reference.ArticleModel(openai_weights)
 
 
 def boxes_of(image: NDArray[np.uint8], *, every: int) -> NDArray[np.int32]:
@@ -37,26 +37,33 @@ def boxes_of(image: NDArray[np.uint8], *, every: int) -> NDArray[np.int32]:
     return np.concatenate([boxes[:1], boxes[1::every]])
 
 
-def check(models: tuple[Encoder, reference.ArticleModel], images: list[NDArray[np.uint8]], *, every: int) -> None:
+def check(models: Models, images: list[NDArray[np.uint8]], *, every: int) -> None:
+    """Assert the same embeddings; this network takes bf16 by 0.03 from fp32, and a wrong mean by 0.7."""
     encoder, article = models
-    cosines = []
+    ours: list[Embeddings] = []
+    theirs: list[Embeddings] = []
     for image in images:
         boxes = boxes_of(image, every=every)
-        cosines += list(
-            (encoder.embed_frames([image], boxes)[0].astype(np.float32) * article.embed(image, boxes)).sum(1)
-        )
-    assert np.mean(cosines) >= 0.999
-    assert np.min(cosines) >= 0.995
+        ours += list(encoder.embed_frames([image], boxes)[0].astype(np.float32))
+        theirs += list(article.embed(image, boxes))
+    assert np.mean(np.sum(np.multiply(ours, theirs), axis=1)) >= 0.999
+    assert_same(np.array(ours), np.array(theirs), within=0.2)
 
 
-def test_generated_frames(models: tuple[Encoder, reference.ArticleModel]) -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (200, 321, 3), dtype=np.uint8)
+def assert_same(ours: Embeddings, theirs: Embeddings, *, within: float) -> None:
+    """Assert that embeddings lie no further from their like than a part of the usual distance to the others."""
+    between = np.linalg.norm(theirs[:, None] - theirs, axis=2)
+    usual = np.median(between[np.triu_indices(len(theirs), 1)])
+    assert np.linalg.norm(ours - theirs, axis=1).max() <= within * usual
+
+
+def test_generated_frames(models: Models) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 321, 3), dtype=np.uint8)
     ramp = np.linspace(0, 255, 400 * 300 * 3).reshape(400, 300, 3).astype(np.uint8)
-    check(models, [noise, ramp], every=9)
+    check(models, [noise, ramp, reference.picture(9)[:, :216]], every=9)
 
 
-def test_real_clips(models: tuple[Encoder, reference.ArticleModel], shared_clips: Path) -> None:
+def test_real_clips(models: Models, shared_clips: Path) -> None:
     images = []
     for path in sorted(each for each in shared_clips.iterdir() if each.suffix in (".mp4", ".webm")):
         with VideoReader(path) as reader:
@@ -65,20 +72,14 @@ def test_real_clips(models: tuple[Encoder, reference.ArticleModel], shared_clips
     check(models, images, every=8)
 
 
-def test_whole_frames_go_through_clip_s_own_preprocessing(models: tuple[Encoder, reference.ArticleModel]) -> None:
-    """Bytes, not only embeddings: on a CPU the resize rounds as Pillow does."""
-    encoder, _ = models
-    image = np.random.default_rng(1).integers(0, 255, (217, 391, 3), dtype=np.uint8)
-    whole = np.array([[0, 0, 391, 217]], dtype=np.int32)
-    ours = encoder.cut(image, whole)[0].permute(1, 2, 0).numpy()
-    from PIL import Image
-    from torchvision.transforms import CenterCrop, InterpolationMode, Resize
-
-    pillow = CenterCrop(288)(Resize(288, interpolation=InterpolationMode.BICUBIC)(Image.fromarray(image)))
-    assert np.abs(ours.astype(int) - np.asarray(pillow).astype(int)).max() <= 1
+def test_prompts(models: Models) -> None:
+    """QuickGELU: plain GELU takes the embeddings further apart than that."""
+    prompts = ["a laundromat sign", "a red car", "two dogs", "people crossing a street at night in the rain"]
+    ours, theirs = (np.array([each.embed_prompt(prompt) for prompt in prompts]) for each in models)
+    assert_same(ours, theirs, within=0.01)
 
 
-def test_embeddings_have_length_one(models: tuple[Encoder, reference.ArticleModel]) -> None:
+def test_embeddings_have_length_one(models: Models) -> None:
     encoder, _ = models
     image = np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     embeddings = encoder.embed_frames([image], boxes_of(image, every=4))[0]
