@@ -21,8 +21,9 @@ NO_OTHERS = {"libx264": {"sc_threshold": "0"}, "mpeg4": {"sc_threshold": "100000
 
 def write_video(
     path: Path,
-    pts_milliseconds: Sequence[int],
+    pts: Sequence[int],
     *,
+    time_base: Fraction = MILLISECOND,
     size: tuple[int, int] = (160, 120),
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
@@ -30,17 +31,20 @@ def write_video(
     codec_options: dict[str, str] | None = None,
     images: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Path:
-    """Write one frame at each time; frame i is a grey of level ``frame_grey(i)`` unless images are given."""
+    """Write one frame at each time, in milliseconds unless told otherwise.
+
+    Frame i is a grey of level ``frame_grey(i)`` unless images are given.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=25, options=codec_options or {})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
-        stream.codec_context.time_base = stream.time_base = MILLISECOND
-        for index, pts in enumerate(pts_milliseconds):
+        stream.codec_context.time_base = stream.time_base = time_base
+        for index, time in enumerate(pts):
             image = images[index] if images else np.full((size[1], size[0], 3), frame_grey(index), np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = pts, MILLISECOND
+            frame.pts, frame.time_base = time, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

@@ -65,9 +65,14 @@ def test_output_for_people_and_for_programs(run_vsdb: Run, street: Path) -> None
     people = run_vsdb("query", "a red car", "-n", "2")
     assert people.stdout.splitlines()[0].split() == "rank score z start - end best box (px) video".split()
     assert people.stderr == ""
-    table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a red car", "--csv").stdout)))
-    moments = json.loads(run_vsdb("query", "a red car", "--json").stdout)["moments"]
-    assert [float(row["score"]) for row in table] == [moment["score"] for moment in moments]
+    table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a red car", "--min-z", "-9", "--csv").stdout)))
+    moments = json.loads(run_vsdb("query", "a red car", "--min-z", "-9", "--json").stdout)["moments"]
+    assert moments
+    for row, moment in zip(table, moments, strict=True):
+        box = [int(row[name]) for name in ("x", "y", "width", "height")]
+        assert (row["video_path"], box) == (moment["video_path"], moment["box"])
+        for name in ("rank", "start_seconds", "end_seconds", "best_seconds", "score", "z"):
+            assert float(row[name]) == moment[name], name
     listed = json.loads(run_vsdb("videos", "--json").stdout)
     assert [video["video_path"] for video in listed] == [str(street)]
     status = json.loads(run_vsdb("status", "--json").stdout)

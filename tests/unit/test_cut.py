@@ -32,7 +32,14 @@ def frames(path: Path) -> list[tuple[float, float]]:
         return [(round((f.time or 0.0) - start, 3), float(upright(f).mean())) for f in container.decode(video=0)]
 
 
+def first_time(path: Path) -> float:
+    """The file's first time stamp of a picture, as it stands there."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).time
+
+
 def assert_frames_of_the_source(path: Path, first: int, seconds: float, *, slack: int) -> None:
+    assert first_time(path) == pytest.approx(0, abs=0.002)
     found = frames(path)
     assert seconds * 25 <= len(found) <= seconds * 25 + slack
     for place, (time, grey) in enumerate(found[: round(seconds * 25)]):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from vsdb import output
+from vsdb.types import Moment
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
@@ -21,3 +24,34 @@ def test_json_is_valid_whatever_stdout_can_carry(monkeypatch: pytest.MonkeyPatch
     assert json.loads(out.getvalue().decode(encoding))["prompt"] == text
     if encoding == "utf-8" and text == "😀":
         assert "😀" in out.getvalue().decode()
+
+
+def test_every_value_of_a_moment_stands_under_its_name_in_csv() -> None:
+    moment = Moment(
+        rank=3,
+        video_path='/videos/a "b", c.mp4',
+        start_seconds=1.5,
+        end_seconds=4.25,
+        best_seconds=2.75,
+        score=31.5,
+        box=(10, 20, 30, 40),
+        video_id=7,
+        z=5.125,
+    )
+    without_z = replace(moment, rank=4, z=None)
+    first, second = csv.DictReader(io.StringIO(output.moments_csv([moment, without_z])))
+    assert first == {
+        "rank": "3",
+        "video_path": '/videos/a "b", c.mp4',
+        "start_seconds": "1.5",
+        "end_seconds": "4.25",
+        "best_seconds": "2.75",
+        "score": "31.5",
+        "x": "10",
+        "y": "20",
+        "width": "30",
+        "height": "40",
+        "video_id": "7",
+        "z": "5.125",
+    }
+    assert second == {**first, "rank": "4", "z": ""}

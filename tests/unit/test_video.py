@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,16 @@ import vsdb.video
 from tests import clips
 from vsdb.containers import check_clock, check_whole, open_container
 from vsdb.errors import VideoError
-from vsdb.video import Frame, VideoReader, check_readable, content_sha256, decode_image, read_image, recorded_at
+from vsdb.video import (
+    Frame,
+    VideoReader,
+    check_readable,
+    content_sha256,
+    decode_image,
+    next_due,
+    read_image,
+    recorded_at,
+)
 
 
 def sample(path: Path, every_seconds: float = 1.0) -> list[Frame]:
@@ -51,6 +62,21 @@ def test_variable_rate_keeps_the_container_s_time_stamps(tmp_path: Path, suffix:
     path = clips.write_video(tmp_path / f"a.{suffix}", stamps)
     assert times(path) == [0.0, 1.04, 2.999, 3.001, 5.5]
     assert times(path, 0.001) == [stamp / 1000 for stamp in stamps]
+
+
+@pytest.mark.parametrize(
+    ("pts_seconds", "every_seconds", "due"),
+    [(0.0, 1.0, 1.0), (0.9994, 1.0, 1.0), (0.9996, 1.0, 2.0), (1.0, 1.0, 2.0), (1.3, 0.5, 1.5), (7.5, 2.0, 8.0)],
+)
+def test_the_next_frame_is_due_at_the_next_multiple(pts_seconds: float, every_seconds: float, due: float) -> None:
+    """A time just short of a multiple is that multiple, which the container could not write."""
+    assert next_due(pts_seconds, every_seconds) == due
+
+
+def test_a_frame_just_short_of_a_second_is_that_second_s(tmp_path: Path) -> None:
+    ticks = [0, 4998, 9994, 9996, 15_000, 20_003]  # of a tenth of a millisecond
+    path = clips.write_video(tmp_path / "a.mp4", ticks, time_base=Fraction(1, 10_000))
+    assert times(path) == [0.0, 0.9996, 2.0003]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
@@ -208,6 +234,29 @@ def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path, suffix: str) -> 
         assert container.metadata["title"] == "M\ufffdnchen"
     said = recorded_at(path)
     assert suffix == "avi" or (said and said.isoformat() == "2026-05-04T09:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2026-05-04T09:00:00Z", "2026-05-04T09:00:00+00:00"),
+        ("2026-05-04T09:00:00", "2026-05-04T09:00:00+00:00"),
+        ("2026-05-04T01:30:00+05:30", "2026-05-03T20:00:00+00:00"),
+        ("2026-05-04T20:00:00.250-07:00", "2026-05-05T03:00:00.250000+00:00"),
+        ("1971-01-01T00:00:00Z", "1971-01-01T00:00:00+00:00"),
+        ("1970-01-01T00:00:00Z", None),
+        ("1904-01-01T00:00:00Z", None),
+        ("last Monday", None),
+    ],
+)
+def test_the_time_of_recording_is_what_the_file_says(tmp_path: Path, said: str, expected: str | None) -> None:
+    """FFmpeg writes UTC only, and FLV as it is what is no time: the words are put in its place."""
+    plain = clips.write_video(tmp_path / "plain.mp4", [0, 40])
+    path = clips.title_in_latin_1(plain, tmp_path / "a.flv", recorded_at="?" * len(said))
+    path.write_bytes(path.read_bytes().replace(b"?" * len(said), said.encode()))
+    with open_container(path) as container:
+        assert container.metadata["creation_time"] == said
+    assert recorded_at(path) == (datetime.fromisoformat(expected) if expected else None)
 
 
 def test_too_many_pixels_are_an_error_whatever_was_imported_first(tmp_path: Path) -> None:
