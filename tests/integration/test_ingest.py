@@ -13,6 +13,7 @@ import pytest
 import vsdb
 from tests import clips
 from vsdb.errors import DatabaseError
+from vsdb.patches import patch_boxes
 from vsdb.reporter import SilentReporter
 from vsdb.schema import Connection
 from vsdb.types import IngestResult, Sampling
@@ -82,6 +83,27 @@ def test_a_copy_beside_the_original_is_not_stored_twice(index: vsdb.Index, clip:
     result = only(index.ingest([copy]))
     assert (result.status, result.reason) == ("unchanged", f"same content as {clip}")
     assert [video.video_path for video in index.videos()] == [str(clip)]
+
+
+def test_a_link_that_leads_nowhere_still_holds_its_name(index: vsdb.Index, clip: Path) -> None:
+    """As when a disk is not mounted: what lay there has not moved."""
+    index.ingest([clip])
+    elsewhere = clip.rename(clip.with_name("elsewhere.mp4"))
+    clip.symlink_to(clip.with_name("not mounted") / "clip.mp4")
+    result = only(index.ingest([elsewhere]))
+    assert (result.status, result.reason) == ("unchanged", f"same content as {clip}")
+    assert [video.video_path for video in index.videos()] == [str(clip)]
+
+
+@pytest.mark.parametrize("changed", [{"stride": 6}, {"patch_size": 48, "stride": 12}])
+def test_another_grid_is_embedded_again(index: vsdb.Index, clip: Path, changed: dict[str, int]) -> None:
+    index.ingest([clip])  # patches of 24 pixels and a stride of 12, as is usual at 64x48
+    usual, other = Sampling(patch_size=24, stride=12), Sampling(**changed)
+    assert only(index.ingest([clip], sampling=usual)).status == "unchanged"
+    assert [only(index.ingest([clip], sampling=other)).status for _ in range(2)] == ["ingested", "unchanged"]
+    (video,) = index.videos()
+    assert (video.patch_size, video.stride) == (changed.get("patch_size", 24), changed["stride"])
+    assert video.num_patches == 3 * len(patch_boxes(64, 48, patch_size=video.patch_size, stride=video.stride))
 
 
 def test_force_and_other_sampling_embed_again(index: vsdb.Index, clip: Path) -> None:

@@ -68,13 +68,24 @@ def test_a_video_embeds_the_same_alone_and_among_others(
     assert (among * other).sum(1).min() < 0.999
 
 
-def test_the_same_content_twice_in_one_run_is_stored_once(index: vsdb.Index, tmp_path: Path) -> None:
+def test_the_same_content_twice_in_one_run_is_decoded_and_stored_once(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, other = make_clips(tmp_path, 2)
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(first.read_bytes())
+    decoded: list[Path] = []
+    sample = VideoReader.sample
+
+    def note_and_sample(reader: VideoReader, **arguments: Any) -> Any:
+        decoded.append(reader.path)
+        return sample(reader, **arguments)
+
+    monkeypatch.setattr(VideoReader, "sample", note_and_sample)
     results = index.ingest([first, copy, other])
     assert [result.status for result in results] == ["ingested", "unchanged", "ingested"]
     assert results[1].reason == f"same content as {first}"
+    assert decoded == [first, other]
 
 
 def test_a_failure_in_a_stage_fails_its_video_alone(
