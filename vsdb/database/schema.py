@@ -81,11 +81,23 @@ def migrate(connection: Connection) -> list[str]:
         applied = _applied(connection)
         _check_history(applied)
         pending = [each for each in all_migrations() if each.migration_id not in applied]
+        if pending:
+            drop_functions(connection)  # those of the version before are bound to its tables
         _apply([each.path for each in pending], connection)
         for each in pending:
             _record(connection, each.migration_id, each.path.name, each.sha256)
         apply_functions(connection)
+        _measure_background(connection)
     return [each.path.stem for each in pending]
+
+
+def _measure_background(connection: Connection) -> None:
+    """Measure the neutral prompts where a migration has emptied their figures: without them nothing is refused."""
+    connection.execute(
+        """select vsdb.refresh_background()
+           where exists (select from vsdb.videos) and not exists (select from vsdb.background)
+             and not exists (select from vsdb.neutral_prompts where embedding is null)"""
+    )
 
 
 def apply_functions(connection: Connection) -> None:
