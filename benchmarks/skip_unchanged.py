@@ -33,11 +33,11 @@ from ingest import open_database
 from numpy.typing import NDArray
 
 import vsdb
-from vsdb import stages
-from vsdb.changes import ChangeWatch
 from vsdb.demo import CLIP
+from vsdb.ingest import stages
+from vsdb.media.changes import ChangeWatch
+from vsdb.media.video import VideoReader
 from vsdb.types import Moment, Sampling
-from vsdb.video import VideoReader
 
 PROMPTS = [
     *("a red car", "a blue car", "a laundromat sign", "a dog", "an umbrella", "a bicycle", "a tree", "a person"),

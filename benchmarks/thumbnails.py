@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from vsdb.demo import CLIP
-from vsdb.thumbnails import thumbnail, thumbnail_size
-from vsdb.video import VideoReader
+from vsdb.media.thumbnails import thumbnail, thumbnail_size
+from vsdb.media.video import VideoReader
 
 
 def measure(path: Path) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 from page_pictures import page_pictures
 
 import vsdb
+from vsdb.database.embedded import EmbeddedServer
 from vsdb.demo import CLIP
-from vsdb.embedded import EmbeddedServer
 from vsdb.look.contact_sheet import as_jpeg
 
 ROOT = Path(__file__).parents[1]

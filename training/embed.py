@@ -15,7 +15,7 @@ from PIL import Image
 
 from training.icons import Picture
 from training.package import TINY_CONFIG, TINY_WEIGHTS
-from vsdb.tiny_weights import load_tiny_state_dict
+from vsdb.model.tiny_weights import load_tiny_state_dict
 
 
 def build_model(state: dict[str, torch.Tensor]) -> CLIP:

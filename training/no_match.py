@@ -24,7 +24,7 @@ import vsdb
 from training.pictures import PREPARED, Array, Prepared
 from training.scenes import Scene, Thing, make_scenes
 from training.street import HEIGHT, WIDTH
-from vsdb.embedded import EmbeddedServer
+from vsdb.database.embedded import EmbeddedServer
 
 NUM_SCENES = 10
 BOUNDS = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)

@@ -18,7 +18,7 @@ from open_clip.model import CLIP
 
 from training.embed import build_model
 from training.package import TINY_WEIGHTS
-from vsdb.tiny_weights import load_tiny_state_dict, save_packed_state_dict
+from vsdb.model.tiny_weights import load_tiny_state_dict, save_packed_state_dict
 
 MAX_BYTES = 10_000_000
 MIN_COSINE = 0.999

@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.concepts import with_article
 from training.pictures import Prepared
 from training.tower import SpellingTable, TinyClip, tokenize
-from vsdb.tiny_weights import load_tiny_state_dict
+from vsdb.model.tiny_weights import load_tiny_state_dict
 
 KNOWN_WEIGHT = 0.05  # a learned row says little about the features of its spelling
 RIDGE = 1e-3

@@ -1,5 +1,5 @@
 """``python -m vsdb`` is the command ``vsdb``."""
 
-from vsdb.cli import main
+from vsdb.cli.app import main
 
 main()

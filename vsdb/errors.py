@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
-
 
 class VsdbError(Exception):
     """Base of all errors that a person can act on; its text is shown as it is."""
@@ -27,10 +25,3 @@ class DatabaseError(VsdbError):
 
 class OutputError(VsdbError):
     """A picture or clip cannot be written, or no player can be started."""
-
-
-def database_message(error: psycopg.Error) -> str:
-    """What the server said and its hint, without the functions it was in at the time."""
-    lines = str(error).strip().splitlines()
-    text = error.diag.message_primary or (lines[0] if lines else type(error).__name__)
-    return f"{text} ({error.diag.message_hint})" if error.diag.message_hint else text

@@ -22,7 +22,7 @@ import pytest
 
 from tests import clips
 from tests.conftest import clean_environment
-from vsdb.schema import Connection
+from vsdb.database import Connection
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vsdb.config import resolve
+from vsdb.database import Connection
 from vsdb.doctor import Check, examine
-from vsdb.schema import Connection
 
 OLD_PGVECTOR = "update pg_extension set extversion = '0.8.2' where extname = 'vector'"
 LARGE_VIDEO = """

@@ -20,7 +20,7 @@ import pytest
 
 from tests import clips
 from tests.conftest import clean_environment
-from vsdb.embedded import EmbeddedServer
+from vsdb.database.embedded import EmbeddedServer
 
 
 @pytest.fixture

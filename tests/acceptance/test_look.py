@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import StreetCopy
+from vsdb.database import Connection
 from vsdb.look.contact_sheet import CELL_SIZE
 from vsdb.look.own_files import MARK
-from vsdb.schema import Connection
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -188,7 +188,7 @@ def test_a_player_that_cannot_start_is_said(run_vsdb: Run, clip: Path, tmp_path:
 @pytest.mark.usefixtures("clip")
 def test_a_query_without_pictures_loads_nothing_for_them(dsn: str) -> None:
     code = (
-        "import sys; from vsdb.cli import app; app(['query', 'a red car'], standalone_mode=False); "
+        "import sys; from vsdb.cli.app import app; app(['query', 'a red car'], standalone_mode=False); "
         "print([name for name in ('PIL', 'av', 'cv2', 'numpy', 'torch') if name in sys.modules])"
     )
     run = subprocess.run(

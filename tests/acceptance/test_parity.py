@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests import reference
-from vsdb.encoder import Encoder
-from vsdb.models import StateDict, load_model
-from vsdb.patches import default_patch_size, default_stride, patch_boxes
-from vsdb.video import VideoReader
+from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
+from vsdb.media.video import VideoReader
+from vsdb.model.encoder import Encoder
+from vsdb.model.load import StateDict, load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

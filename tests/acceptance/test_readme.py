@@ -16,8 +16,8 @@ from PIL import Image
 import vsdb
 from tests.conftest import clean_environment
 from tests.printed import assert_same_output
+from vsdb.database import Connection
 from vsdb.demo import CLIP, NEXT
-from vsdb.schema import Connection
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

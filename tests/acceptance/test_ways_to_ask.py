@@ -16,7 +16,7 @@ from tests import clips
 from tests.conftest import STREET_RECORDED_AT
 from vsdb.demo import CLIP, TRUTH, true_intervals
 from vsdb.errors import UsageError
-from vsdb.video import VideoReader
+from vsdb.media.video import VideoReader
 
 
 @pytest.mark.parametrize("prompt", sorted(true_intervals()))

@@ -15,8 +15,8 @@ import vsdb
 from tests import clips
 from tests.serving import Served, serving
 from vsdb.demo import CLIP, true_intervals
-from vsdb.output import clock
-from vsdb.video import VideoReader
+from vsdb.media.video import VideoReader
+from vsdb.readable import clock
 
 Open = Callable[..., Page]
 ODD_NAME = "<img src=x onerror=alert(1)> \"'&amp;<script>alert(2)</script>.mp4".replace("/", "_")

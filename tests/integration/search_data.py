@@ -12,7 +12,7 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from vsdb.upkeep import build_index
+from vsdb.database.upkeep import build_index
 
 EMBEDDING_DIM = 640
 NOTHING = EMBEDDING_DIM - 1  # the axis that no prompt asks for

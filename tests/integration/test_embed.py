@@ -14,10 +14,11 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb import text_tower
-from vsdb.models import load_model
-from vsdb.text_tower import extract_text_tower, install_text_tower, install_tokenizer
-from vsdb.tokenizer_rules import read_tokenizer_rules
+from vsdb.database import text_tower
+from vsdb.database.text_tower import install_text_tower, install_tokenizer
+from vsdb.model.load import load_model
+from vsdb.model.text_tower import extract_text_tower
+from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
 Float32 = npt.NDArray[np.float32]

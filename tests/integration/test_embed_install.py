@@ -13,9 +13,10 @@ import psycopg
 import pytest
 import torch
 
-from vsdb import text_tower
-from vsdb.text_tower import TextTower, extract_text_tower, install_text_tower, install_tokenizer
-from vsdb.tokenizer_rules import read_tokenizer_rules
+from vsdb.database import text_tower
+from vsdb.database.text_tower import install_text_tower, install_tokenizer
+from vsdb.model.text_tower import TextTower, extract_text_tower
+from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -12,10 +13,10 @@ import pytest
 
 import vsdb
 from tests import clips
+from vsdb.database import Connection
 from vsdb.errors import DatabaseError
-from vsdb.patches import patch_boxes
-from vsdb.reporter import SilentReporter
-from vsdb.schema import Connection
+from vsdb.ingest.reporter import SilentReporter
+from vsdb.media.patches import patch_boxes
 from vsdb.types import IngestResult, Sampling
 
 
@@ -96,7 +97,7 @@ def test_a_link_that_leads_nowhere_still_holds_its_name(index: vsdb.Index, clip:
 
 
 @pytest.mark.parametrize("changed", [{"stride": 6}, {"patch_size": 48, "stride": 12}])
-def test_another_grid_is_embedded_again(index: vsdb.Index, clip: Path, changed: dict[str, int]) -> None:
+def test_another_grid_is_embedded_again(index: vsdb.Index, clip: Path, changed: dict[str, Any]) -> None:
     index.ingest([clip])  # patches of 24 pixels and a stride of 12, as is usual at 64x48
     usual, other = Sampling(patch_size=24, stride=12), Sampling(**changed)
     assert only(index.ingest([clip], sampling=usual)).status == "unchanged"

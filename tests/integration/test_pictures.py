@@ -91,10 +91,10 @@ def test_a_moment_is_a_value_that_can_be_sent(street_index: vsdb.Index) -> None:
     sent = pickle.loads(pickle.dumps(found))
     assert sent == found
     assert type(sent) is vsdb.Moments
-    assert sent[0].frame_rows is None
+    assert sent[0].frame_source is vsdb.Moment.frame_source  # that of no database
     assert difference(sent[0].frame(), found[0].frame()) == 0
-    assert "frame_rows" not in asdict(found[0])
-    assert "frame_rows" not in repr(found[0])
+    assert "frame_source" not in asdict(found[0])
+    assert "frame_source" not in repr(found[0])
     lost = replace(sent[0], video_path="/gone.mp4")
     with pytest.raises(VideoError, match="no such file, and a moment that was pickled has no thumbnail"):
         lost.frame()

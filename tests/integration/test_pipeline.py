@@ -15,12 +15,12 @@ import pytest
 
 import vsdb
 from tests import clips
-from vsdb.encoder import Encoder
-from vsdb.pipeline import BrokenStageError
-from vsdb.reporter import SilentReporter
-from vsdb.schema import Connection
+from vsdb.database import Connection
+from vsdb.ingest.channels import BrokenStageError
+from vsdb.ingest.reporter import SilentReporter
+from vsdb.media.video import VideoReader
+from vsdb.model.encoder import Encoder
 from vsdb.types import Sampling
-from vsdb.video import VideoReader
 
 
 def make_clips(folder: Path, count: int, *, num_frames: int = 2) -> list[Path]:
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_every_stage_at_once(
     if stage in owners:
         slow_down(monkeypatch, *owners[stage])
     if stage == "hash":
-        monkeypatch.setattr("vsdb.stages.content_sha256", hash_slowly)
+        monkeypatch.setattr("vsdb.ingest.stages.content_sha256", hash_slowly)
 
     sent: list[float] = []
 
@@ -319,7 +319,7 @@ def test_a_video_whose_decoding_begins_late_does_not_wait_for_later_ones(
     index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second file is passed over as a copy of the first; the third then fills all that waits for its turn."""
-    monkeypatch.setattr("vsdb.stages.WAITING_FRAME_BYTES", 1)
+    monkeypatch.setattr("vsdb.ingest.stages.WAITING_FRAME_BYTES", 1)
     for name in "ab":
         (tmp_path / f"{name}.mp4").write_bytes(b"rubbish" * 99)
     (long,) = make_clips(tmp_path, 1, num_frames=20)
@@ -336,7 +336,7 @@ def test_a_name_that_changes_hands_does_not_stop_the_run(
     index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its content is known when the run looks ahead, and gone when its turn comes, while the next one is decoded."""
-    monkeypatch.setattr("vsdb.jobs.WAITING_PATCHES", 300)  # more than a batch
+    monkeypatch.setattr("vsdb.ingest.jobs.WAITING_PATCHES", 300)  # more than a batch
     one, two, three = make_clips(tmp_path, 3)
     (long,) = make_clips(tmp_path / "long", 1, num_frames=90)
     index.ingest([one, two])

@@ -14,15 +14,15 @@ import pytest
 
 import vsdb
 from tests import clips, reference
-from vsdb import jobs, stages
-from vsdb.encoder import Encoder
-from vsdb.models import load_model
-from vsdb.patches import patch_boxes
-from vsdb.reporter import SilentReporter
-from vsdb.schema import Connection
-from vsdb.stages import Stages
+from vsdb.database import Connection
+from vsdb.ingest import jobs, stages
+from vsdb.ingest.reporter import SilentReporter
+from vsdb.ingest.stages import Stages
+from vsdb.media.patches import patch_boxes
+from vsdb.media.video import VideoReader
+from vsdb.model.encoder import Encoder
+from vsdb.model.load import load_model
 from vsdb.types import Sampling
-from vsdb.video import VideoReader
 
 PATCHES_A_FRAME = 13  # of 64x48
 PATIENCE_SECONDS = 120  # for what must come; nothing waits so long where all is well

@@ -10,8 +10,8 @@ import pytest
 
 import vsdb
 from tests import clips
-from vsdb.encoder import Encoder
-from vsdb.schema import Connection
+from vsdb.database import Connection
+from vsdb.model.encoder import Encoder
 from vsdb.types import IngestResult, Sampling
 
 

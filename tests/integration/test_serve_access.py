@@ -19,9 +19,9 @@ import pytest
 from tests.conftest import clean_environment
 from tests.serving import Served, serving
 from vsdb.config import resolve
-from vsdb.embedded import EmbeddedServer
+from vsdb.database import Connection
+from vsdb.database.embedded import EmbeddedServer
 from vsdb.errors import DatabaseError
-from vsdb.schema import Connection
 from vsdb.serve.pool import ReaderPool
 
 TOKEN = "abcdefghijkl-0123456789"

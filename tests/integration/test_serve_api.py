@@ -19,10 +19,10 @@ from tests.serving import Served, serving
 from vsdb import search
 from vsdb.config import resolve
 from vsdb.demo import CLIP, true_intervals
+from vsdb.media.video import VideoReader
 from vsdb.search import Narrowing, Question
 from vsdb.serve.app import make_app
 from vsdb.serve.guard import Access
-from vsdb.video import VideoReader
 
 COLUMNS = "rank video_path start_seconds end_seconds best_seconds score box z video_id".split()
 

@@ -16,7 +16,8 @@ import vsdb
 from tests.conftest import StreetCopy
 from tests.serving import Served, serving
 from vsdb.demo import CLIP
-from vsdb.video import VideoReader, decode_image
+from vsdb.media.images import decode_image
+from vsdb.media.video import VideoReader
 
 PATH_TRICKS = [
     "/api/video/../../../../../../etc/passwd",

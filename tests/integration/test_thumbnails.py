@@ -11,7 +11,7 @@ from psycopg import errors
 
 import vsdb
 from tests import clips
-from vsdb.schema import Connection
+from vsdb.database import Connection
 from vsdb.types import Sampling
 
 WITHOUT = Sampling(thumbnails=False)

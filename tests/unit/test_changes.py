@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vsdb.changes import LONGEST_REST, MAX_CHANGE, ChangeWatch
-from vsdb.patches import patch_boxes
+from vsdb.media.changes import LONGEST_REST, MAX_CHANGE, ChangeWatch
+from vsdb.media.patches import patch_boxes
 
 BOXES = patch_boxes(320, 180, patch_size=90, stride=45)
 ALL = list(range(len(BOXES)))

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 import typer
 
-from vsdb.cli_options import moment_in_time
+from vsdb.cli.options import moment_in_time
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from tests import clips
 from vsdb.errors import VideoError
-from vsdb.frames import upright
 from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
+from vsdb.media.seek import upright
 
 
 def cut(source: Path, start: float, end: float, *, reencode: bool = False) -> tuple[Path, list[str]]:

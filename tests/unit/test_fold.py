@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from vsdb.folding import OneQueryPool, fold
-from vsdb.models import load_model
+from vsdb.model.folding import OneQueryPool, fold
+from vsdb.model.load import load_model
 
 
 def norms_in(module: torch.nn.Module) -> int:

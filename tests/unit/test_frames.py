@@ -9,8 +9,8 @@ import pytest
 
 from tests import clips
 from vsdb.errors import VideoError
-from vsdb.frames import read_frame
-from vsdb.video import VideoReader
+from vsdb.media.seek import read_frame
+from vsdb.media.video import VideoReader
 
 VARIABLE = [0, 131, 238, 900, 1040, 1041, 1300, 2999, 3001, 5500, 5540]
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests import clips
 from vsdb.errors import VideoError
-from vsdb.keyframes import KeyframeReader
-from vsdb.video import Frame, VideoReader
+from vsdb.media.keyframes import KeyframeReader
+from vsdb.media.video import Frame, VideoReader
 
 
 def key_frames(path: Path, every_seconds: float = 0.001) -> list[Frame]:

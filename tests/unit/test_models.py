@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from vsdb.errors import ModelError
-from vsdb.models import OPENAI_BOOKKEEPING, StateDict, load_model, read_state_dict
+from vsdb.model.load import OPENAI_BOOKKEEPING, StateDict, load_model, read_state_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsdb.errors import VideoError
-from vsdb.patches import default_patch_size, default_stride, patch_boxes
+from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
 
 
 def grid(width: int, height: int) -> list[list[int]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsdb.paths import find_videos
+from vsdb.ingest.paths import find_videos
 
 
 @pytest.fixture

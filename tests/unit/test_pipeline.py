@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from vsdb.pipeline import BrokenStageError, Budget, Channel, Stage, StoppedError
+from vsdb.ingest.channels import BrokenStageError, Budget, Channel, Stage
+from vsdb.stopping import StoppedError
 
 WAIT_SECONDS = 0.05
 

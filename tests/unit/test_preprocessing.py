@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from vsdb import encoder
-from vsdb.encoder import Encoder
-from vsdb.models import LoadedModel, load_model
+from vsdb.model import encoder
+from vsdb.model.encoder import Encoder
+from vsdb.model.load import LoadedModel, load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

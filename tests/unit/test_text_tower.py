@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from vsdb.errors import ModelError
-from vsdb.text_tower import extract_text_tower
-from vsdb.tokenizer_rules import NUM_MERGES, read_tokenizer_rules, tokenizer_fingerprint
+from vsdb.model.text_tower import extract_text_tower
+from vsdb.model.tokenizer_rules import NUM_MERGES, read_tokenizer_rules, tokenizer_fingerprint
 
 VISION = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16, "head_width": 32}
 
@@ -108,7 +108,10 @@ def test_hash_changes_with_any_number() -> None:
 
 
 def test_storing_never_imports_torch() -> None:
-    program = "import sys, vsdb.text_tower as t; t.tokenizer_fingerprint(); print('torch' in sys.modules)"
+    program = (
+        "import sys, vsdb.database.text_tower, vsdb.model.tokenizer_rules as t; "
+        "t.tokenizer_fingerprint(); print('torch' in sys.modules)"
+    )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output == "False\n"
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vsdb.thumbnails import thumbnail, thumbnail_size
+from vsdb.media.thumbnails import thumbnail, thumbnail_size
 
 
 @pytest.mark.parametrize(

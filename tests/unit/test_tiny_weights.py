@@ -10,13 +10,7 @@ import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
-from vsdb.tiny_weights import (
-    TINY_CONFIG,
-    TINY_FOLDER,
-    TINY_WEIGHTS,
-    load_tiny_state_dict,
-    save_packed_state_dict,
-)
+from vsdb.model.tiny_weights import TINY_CONFIG, TINY_FOLDER, TINY_WEIGHTS, load_tiny_state_dict, save_packed_state_dict
 
 
 def test_bundled_weights_load_strictly_into_open_clip() -> None:

@@ -15,21 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vsdb.containers
-import vsdb.video
+import vsdb.media.containers
+import vsdb.media.video
 from tests import clips
-from vsdb.containers import check_clock, check_whole, open_container
 from vsdb.errors import VideoError
-from vsdb.video import (
-    Frame,
-    VideoReader,
-    check_readable,
-    content_sha256,
-    decode_image,
-    next_due,
-    read_image,
-    recorded_at,
-)
+from vsdb.media.containers import check_clock, check_whole, open_container
+from vsdb.media.files import check_readable, content_sha256
+from vsdb.media.images import decode_image, read_image
+from vsdb.media.video import Frame, VideoReader, next_due, recorded_at
 
 
 def sample(path: Path, every_seconds: float = 1.0) -> list[Frame]:
@@ -105,8 +98,8 @@ def test_a_delay_of_two_frames_is_none(tmp_path: Path, suffix: str) -> None:
 
 def test_an_ordinary_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [clips.write_with_sound(tmp_path / f"a.{suffix}", sound="aac", seconds=2) for suffix in ("mp4", "mkv")]
-    monkeypatch.setattr(vsdb.video, "picture_start", pytest.fail)
-    monkeypatch.setattr(vsdb.containers, "open_container", pytest.fail)
+    monkeypatch.setattr(vsdb.media.video, "picture_start", pytest.fail)
+    monkeypatch.setattr(vsdb.media.containers, "open_container", pytest.fail)
     assert [times(path) for path in paths] == [[0.0, 1.0]] * 2
 
 
@@ -262,7 +255,7 @@ def test_the_time_of_recording_is_what_the_file_says(tmp_path: Path, said: str, 
 def test_too_many_pixels_are_an_error_whatever_was_imported_first(tmp_path: Path) -> None:
     path = clips.write_black_png(tmp_path / "big.png", side=15_000)
     program = (
-        "import sys, vsdb.changes, vsdb.thumbnails\nfrom vsdb.video import VideoError, read_image\n"
+        "import sys, vsdb.media.changes, vsdb.media.thumbnails\nfrom vsdb.media.images import VideoError, read_image\n"
         "try: read_image(__import__('pathlib').Path(sys.argv[1]))\nexcept VideoError as error: print(error)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
@@ -288,7 +281,7 @@ def test_pictures_are_read_from_files_and_from_bytes(tmp_path: Path) -> None:
 
 
 def test_opencv_is_imported_in_one_place() -> None:
-    package = Path(vsdb.video.__file__).parent
+    package = Path(vsdb.media.video.__file__).parent
     importing = [
         path.name for path in package.rglob("*.py") if re.search(r"^\s*(import|from) cv2", path.read_text(), re.M)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from vsdb.api import Index
 from vsdb.config import TINY, Settings
 from vsdb.errors import DatabaseError
-from vsdb.reporter import Reporter
+from vsdb.ingest.reporter import Reporter
 from vsdb.types import Moment
 
 CLIP = Path(__file__).parent / "street.mp4"

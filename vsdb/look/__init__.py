@@ -1,1 +1,1 @@
-"""To look at what was found: frames with their boxes, contact sheets, clips, a player."""
+"""What was found, to be looked at: frames, contact sheets, clips, a player."""

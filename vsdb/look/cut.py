@@ -11,9 +11,9 @@ from typing import IO, Any
 import av
 from av.container import OutputContainer
 
-from vsdb.containers import origin_seconds
 from vsdb.errors import VideoError
-from vsdb.frames import no_frame, open_video, packets_from, seconds_of, upright
+from vsdb.media.containers import origin_seconds
+from vsdb.media.seek import no_frame, open_video, packets_from, seconds_of, upright
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
 INTERLEAVE_SECONDS = 2.0  # how far apart sound and picture of one time may stand in a file

@@ -6,20 +6,18 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from PIL import Image, ImageDraw
 
 from vsdb.errors import VideoError
-from vsdb.frames import read_frame
-from vsdb.store_thumbnails import FrameRow
-from vsdb.types import Moment
+from vsdb.media.seek import read_frame
+from vsdb.types import Moment, StoredFrame
 
 BOX_COLOUR = (255, 200, 0)
 EDGE_COLOUR = (0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class BestFrame:
     """The best frame of a moment."""
 
     image: Image.Image
@@ -30,25 +28,25 @@ class Picture:
     """Why this is only the thumbnail; None when it is the video's own frame."""
 
 
-def best_frame(moment: Moment) -> Picture:
+def best_frame(moment: Moment) -> BestFrame:
     """Read a moment's best frame from its video; where that cannot be, its thumbnail.
 
     Raises:
         VideoError: the video cannot be read and no thumbnail of the frame can be had.
     """
-    row, no_row = _row(moment)
+    row, no_row = moment.frame_source.stored(moment)
     try:
         _check_size(moment, row)
         image = Image.fromarray(read_frame(Path(moment.video_path), moment.best_seconds))
-        return Picture(image=image, frame_size=image.size)
+        return BestFrame(image=image, frame_size=image.size)
     except VideoError as error:
         if row is None or row.jpeg is None:
             raise VideoError(f"{moment.video_path}: {error}, and {no_row or 'it has no thumbnail'}") from None
         thumbnail = Image.open(io.BytesIO(row.jpeg)).convert("RGB")
-        return Picture(image=thumbnail, frame_size=(row.width, row.height), problem=f"{moment.video_path}: {error}")
+        return BestFrame(image=thumbnail, frame_size=(row.width, row.height), problem=f"{moment.video_path}: {error}")
 
 
-def draw_box(picture: Picture, box: tuple[int, int, int, int]) -> Image.Image:
+def draw_box(picture: BestFrame, box: tuple[int, int, int, int]) -> Image.Image:
     """A copy of the picture with a frame's box drawn on it.
 
     Args:
@@ -70,18 +68,7 @@ def draw_box(picture: Picture, box: tuple[int, int, int, int]) -> Image.Image:
     return image
 
 
-def _row(moment: Moment) -> tuple[FrameRow | None, str | None]:
-    """The frame's row, or why there is none."""
-    if moment.frame_rows is None:
-        return None, "a moment that was pickled has no thumbnail"
-    try:
-        row = moment.frame_rows.read(moment.video_id, moment.best_seconds)
-    except psycopg.Error as error:
-        return None, f"the database cannot be asked for the thumbnail ({str(error).splitlines()[0]})"
-    return row, None if row else "the database no longer holds it"
-
-
-def _check_size(moment: Moment, row: FrameRow | None) -> None:
+def _check_size(moment: Moment, row: StoredFrame | None) -> None:
     """Raise VideoError when another file lies where the video was."""
     try:
         size = Path(moment.video_path).stat().st_size

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from vsdb.errors import OutputError
-from vsdb.output import clock
-from vsdb.video import check_readable
+from vsdb.media.files import check_readable
+from vsdb.readable import clock
 
 MACOS_VLC = "/Applications/VLC.app/Contents/MacOS/VLC"
 LOOK_SECONDS = 1.0  # a player that cannot start ends within that time

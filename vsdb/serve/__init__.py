@@ -1,1 +1,1 @@
-"""``vsdb serve``: the JSON API and the page, over the same SQL functions that every other way of asking calls."""
+"""``vsdb serve``: the page and its JSON API."""

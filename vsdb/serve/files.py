@@ -9,40 +9,18 @@ import re
 import stat
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
+from vsdb.database.catalog import StoredFile
 from vsdb.errors import VideoError
-from vsdb.schema import Connection
 
 CHUNK_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFile:
-    """What the database knows of a video's file."""
-
-    video_path: str
-    size_bytes: int
-    content_sha256: bytes
-    ingested_seconds: float
-    """When it was ingested, in seconds since 1970."""
-
-
-def find_file(connection: Connection, video_id: int) -> StoredFile | None:
-    """The file of a video; None where the database has no such video."""
-    row = connection.execute(
-        """select video_path, size_bytes, content_sha256, extract(epoch from ingested_at)::float8
-           from vsdb.videos where video_id = %s""",
-        [video_id],
-    ).fetchone()
-    if row is None:
-        return None
-    return StoredFile(video_path=row[0], size_bytes=row[1], content_sha256=row[2], ingested_seconds=row[3])
+FULL_QUALITY = 90
 
 
 class FileKeeper:
@@ -162,3 +140,17 @@ async def _read(file: FileIO, first: int, last: int) -> AsyncIterator[bytes]:
                 raise OSError("the file became shorter while it was read")
             first += len(chunk)
             yield chunk
+
+
+def frame_of_file(file: FileIO, pts_seconds: float, *, full: bool) -> bytes:
+    """The frame of an open video file at exactly a time, as a JPEG: at its own size or as small as a thumbnail.
+
+    Raises:
+        VideoError: it cannot be decoded, or has no frame at that time.
+    """
+    from vsdb.media.images import encode_jpeg
+    from vsdb.media.seek import read_frame  # most pictures come from the database
+    from vsdb.media.thumbnails import thumbnail
+
+    image = read_frame(Path(f"/dev/fd/{file.fileno()}"), pts_seconds)  # the file that was checked, not its path again
+    return encode_jpeg(image, quality=FULL_QUALITY) if full else thumbnail(image)

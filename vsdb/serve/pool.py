@@ -13,11 +13,10 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from vsdb import database
 from vsdb.config import Settings
-from vsdb.embedded import READER, EmbeddedServer
+from vsdb.database import Connection, connect
+from vsdb.database.embedded import READER, EmbeddedServer
 from vsdb.errors import DatabaseError
-from vsdb.schema import Connection
 
 MAX_CONNECTIONS = 8
 PATIENCE_SECONDS = 2.0  # then it is time to see whether the database is there at all
@@ -46,7 +45,7 @@ class ReaderPool:
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": None,
-                "connect_timeout": database.CONNECT_TIMEOUT_SECONDS,
+                "connect_timeout": connect.CONNECT_TIMEOUT_SECONDS,
             },
             min_size=1,
             max_size=MAX_CONNECTIONS,
@@ -105,7 +104,7 @@ class ReaderPool:
         with self._checking:
             if time.monotonic() - self._refused_at > PATIENCE_SECONDS:
                 try:
-                    psycopg.connect(self._dsn(), connect_timeout=database.CONNECT_TIMEOUT_SECONDS).close()
+                    psycopg.connect(self._dsn(), connect_timeout=connect.CONNECT_TIMEOUT_SECONDS).close()
                     return
                 except psycopg.Error as error:
                     self._refused_at = time.monotonic()

@@ -8,16 +8,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from vsdb import catalog, search
+from vsdb import search
+from vsdb.database import catalog
+from vsdb.database.catalog import StoredFile, find_file
+from vsdb.database.thumbnails import frame_time, stored_thumbnail
 from vsdb.errors import VideoError
 from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
-from vsdb.serve.files import FileKeeper, StoredFile, file_response, find_file
-from vsdb.serve.frames import frame_of_file, frame_time, stored_thumbnail
+from vsdb.serve.files import FileKeeper, file_response, frame_of_file
+from vsdb.serve.images import Encoders, Images
 from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
-from vsdb.serve.pictures import Encoders, Pictures
 from vsdb.serve.pool import ReaderPool
 
-MAX_PICTURE_BYTES = 20_000_000
+MAX_IMAGE_BYTES = 20_000_000
 REFUSALS: dict[int | str, dict[str, object]] = {
     422: {"model": ErrorAnswer, "description": "The question makes no sense; the message says why."},
     503: {"model": ErrorAnswer, "description": "The database or the model cannot be had; the message says why."},
@@ -41,7 +43,7 @@ class Service:
 
     pool: ReaderPool
     encoders: Encoders
-    pictures: Pictures
+    images: Images
     files: FileKeeper
 
 
@@ -51,13 +53,13 @@ def the_service(request: Request) -> Service:
     return service
 
 
-async def picture_bytes(request: Request) -> bytes:
+async def image_bytes(request: Request) -> bytes:
     """The body of a request, up to what a picture may weigh."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_PICTURE_BYTES:
-            raise TooLargeError(f"the picture is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; send a smaller one")
+        if len(data) > MAX_IMAGE_BYTES:
+            raise TooLargeError(f"the picture is larger than {MAX_IMAGE_BYTES // 1_000_000} MB; send a smaller one")
     return bytes(data)
 
 
@@ -69,7 +71,7 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 @router.get("/search")
 def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> SearchAnswer:
     """Find the moments that answer a prompt or a picture, best first; the rows of vsdb.search in SQL."""
-    question = asked.question(service.pictures, then=asked.then, within_seconds=asked.within_seconds)
+    question = asked.question(service.images, then=asked.then, within_seconds=asked.within_seconds)
     narrowing = asked.narrowing()
     with service.pool.connection() as connection:
         moments = search.search(connection, question, narrowing, load=service.encoders)
@@ -89,19 +91,19 @@ def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> 
     responses={413: {"model": ErrorAnswer, "description": "The picture has too many bytes."}},
     openapi_extra={"requestBody": {"required": True, "content": {"image/*": {"schema": {"format": "binary"}}}}},
 )
-def add_image(data: Annotated[bytes, Depends(picture_bytes)], service: Here) -> ImageAnswer:
+def add_image(data: Annotated[bytes, Depends(image_bytes)], service: Here) -> ImageAnswer:
     """Embed a picture, whose bytes are the body, and give the id to search with.
 
     The last 1,000 pictures are remembered until the server ends; nothing is stored.
     """
     with service.pool.connection() as connection:
-        return ImageAnswer(image=service.pictures.add(connection, data))
+        return ImageAnswer(image=service.images.add(connection, data))
 
 
 @router.get("/scores", responses=NOT_FOUND)
 def score_video(asked: Annotated[ScoreParameters, Query()], service: Here) -> ScoresAnswer:
     """Score every sampled frame of a video; the rows of vsdb.score_video in SQL."""
-    question = asked.question(service.pictures)
+    question = asked.question(service.images)
     with service.pool.connection() as connection:
         videos = catalog.list_videos(connection, video_id=asked.video_id)
         if not videos:

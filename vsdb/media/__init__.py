@@ -1,0 +1,1 @@
+"""Files, frames and patches: what is read of videos and pictures. Knows no SQL, no model and no threads."""

@@ -1,0 +1,1 @@
+"""Models that embed pictures and words, and their text towers as arrays."""
