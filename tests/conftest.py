@@ -21,6 +21,7 @@ import vsdb
 from tests import clips
 from tests.servers import Server, running
 from vsdb.database import Connection, schema
+from vsdb.database.text_tower import install_tokenizer
 from vsdb.media import video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
 from vsdb.types import Sampling
 
@@ -63,10 +64,11 @@ def session_database(server: Server) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="session")
 def template(server: Server, session_database: Callable[..., str]) -> str:
-    """Name of a database with the whole schema and nothing in it."""
+    """Name of a database with the whole schema, no video, and the tokenizer, whose making takes seconds."""
     name = session_database("vsdb_template")
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         schema.migrate(connection)
+        install_tokenizer(connection)
     return name
 
 

@@ -14,11 +14,9 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb.database import text_tower
-from vsdb.database.text_tower import install_text_tower, install_tokenizer
+from vsdb.database.text_tower import install_text_tower
 from vsdb.model.load import load_model
 from vsdb.model.text_tower import extract_text_tower
-from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
 Float32 = npt.NDArray[np.float32]
@@ -30,12 +28,6 @@ WORDS = (
 ).split()
 
 open_clip_tokenizer = SimpleTokenizer()
-rules_once = functools.cache(read_tokenizer_rules)
-
-
-@pytest.fixture(autouse=True)
-def read_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_tower, "read_tokenizer_rules", rules_once)
 
 
 @functools.cache
@@ -91,7 +83,6 @@ def smallest_cosine(ours: Float32, theirs: Float32) -> float:
 @pytest.fixture
 def embedding(connection: Connection) -> Connection:
     """A database with a small random tower of 48 numbers."""
-    install_tokenizer(connection)
     install_text_tower(connection, extract_text_tower(build_model()))
     return connection
 
@@ -107,7 +98,6 @@ def embedding(connection: Connection) -> Connection:
 )
 def test_equals_torch(connection: Connection, quick_gelu: bool, sizes: dict[str, int]) -> None:
     model = build_model(quick_gelu=quick_gelu, **sizes)
-    install_tokenizer(connection)
     install_text_tower(connection, extract_text_tower(model))
     prompts = generate_prompts(40, longest=20)
     tokens = SimpleTokenizer(context_length=sizes.get("context_length", 77))(prompts)
@@ -118,7 +108,6 @@ def test_equals_torch(connection: Connection, quick_gelu: bool, sizes: dict[str,
 
 def test_equals_torch_with_the_tiny_model(connection: Connection) -> None:
     model: Any = load_model("tiny").module.float().eval()
-    install_tokenizer(connection)
     install_text_tower(connection, extract_text_tower(model))
     prompts = generate_prompts(200)
     assert smallest_cosine(sql_embeddings(connection, prompts), torch_embeddings(model, prompts)) >= 0.9999
@@ -126,7 +115,6 @@ def test_equals_torch_with_the_tiny_model(connection: Connection) -> None:
 
 def test_equals_torch_at_the_size_of_rn50x4(connection: Connection) -> None:
     model = build_model(width=640, heads=10, layers=12)
-    install_tokenizer(connection)
     install_text_tower(connection, extract_text_tower(model))
     prompts = generate_prompts(200, longest=5)
     expected = short_torch_embeddings(model, prompts)
@@ -150,7 +138,6 @@ def test_activations_far_from_zero(connection: Connection) -> None:
             for block in model.transformer.resblocks:
                 block.mlp.c_fc.weight.mul_(200)
                 block.attn.in_proj_weight.mul_(20)
-        install_tokenizer(connection)
         install_text_tower(connection, extract_text_tower(model))
         prompts = generate_prompts(20)
         embeddings = sql_embeddings(connection, prompts)
@@ -180,7 +167,6 @@ def test_is_computed_once_by_the_planner(embedding: Connection) -> None:
 
 
 def test_says_what_to_do_without_a_tower(connection: Connection) -> None:
-    install_tokenizer(connection)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="no text tower") as error:
         connection.execute("select vsdb.embed('a red car')")
     assert "vsdb ingest" in (error.value.diag.message_hint or "")

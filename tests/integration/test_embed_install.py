@@ -14,13 +14,10 @@ import pytest
 import torch
 
 from vsdb.database import text_tower
-from vsdb.database.text_tower import install_text_tower, install_tokenizer
+from vsdb.database.text_tower import install_text_tower
 from vsdb.model.text_tower import TextTower, extract_text_tower
-from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
-
-rules_once = functools.cache(read_tokenizer_rules)
 
 
 @functools.cache
@@ -32,9 +29,7 @@ def build_tower(seed: int) -> TextTower:
 
 
 @pytest.fixture
-def embedding(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    monkeypatch.setattr(text_tower, "read_tokenizer_rules", rules_once)
-    install_tokenizer(connection)
+def embedding(connection: Connection) -> Connection:
     install_text_tower(connection, build_tower(1))
     return connection
 
