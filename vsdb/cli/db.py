@@ -8,7 +8,7 @@ import sys
 from typing import Annotated
 
 import typer
-from psycopg import conninfo
+from psycopg.conninfo import make_conninfo
 
 from vsdb.cli.options import Dsn
 from vsdb.config import home, resolve
@@ -66,14 +66,14 @@ def psql(context: typer.Context, dsn: Dsn = None) -> None:
     vsdb db psql -c "select * from vsdb.videos_view"
     """
     settings = resolve(dsn=dsn)
-    parts = conninfo.conninfo_to_dict(connect.find_dsn(settings))
+    parts = connect.parse_dsn(connect.find_dsn(settings))
     password = parts.pop("password", None)
     if password:  # psql's arguments stand in the process list, its environment does not
-        os.environ["PGPASSWORD"] = str(password)
+        os.environ["PGPASSWORD"] = password
     program = shutil.which("psql") if settings.dsn else None
     program = program or str(EmbeddedServer(settings.home).program("psql"))
     sys.stdout.flush()
-    os.execv(program, [program, conninfo.make_conninfo("", **parts), *context.args])
+    os.execv(program, [program, make_conninfo("", **parts), *context.args])
 
 
 def _embedded(dsn: str | None) -> EmbeddedServer:

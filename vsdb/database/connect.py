@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg import conninfo
 
 from vsdb.config import Settings
 from vsdb.database import Connection
-from vsdb.database.embedded import EmbeddedServer
-from vsdb.errors import DatabaseError
+from vsdb.database.embedded import CONNECT_TIMEOUT_SECONDS, EmbeddedServer
+from vsdb.errors import DatabaseError, UsageError
 
-CONNECT_TIMEOUT_SECONDS = 10
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_MALFORMED = (
+    "the DSN is malformed (it is not shown, for it may hold a password); it reads "
+    "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / ? # and % in the password written as %40 %3A %2F %3F "
+    "%23 and %25"
+)
 
 
 def find_dsn(settings: Settings) -> str:
@@ -30,36 +37,48 @@ def open_connection(settings: Settings) -> Connection:
 
     Raises:
         DatabaseError: no connection; the message never shows the password.
+        UsageError: the DSN is malformed.
     """
-    if settings.dsn:
-        return _open(settings.dsn)
-    server = EmbeddedServer(settings.home)
-    dsn = server.dsn()
-    if dsn is not None:
-        try:
-            return psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
-        except psycopg.OperationalError:
-            pass  # stopped, crashed, or without its database: start sees to all three
-    return _open(server.start())
+    if not settings.dsn:
+        return EmbeddedServer(settings.home).connect()
+    parse_dsn(settings.dsn)
+    try:
+        return psycopg.connect(settings.dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+    except (psycopg.Error, ValueError) as error:
+        raise connection_error(settings.dsn, error) from None
+
+
+def parse_dsn(dsn: str) -> dict[str, str]:
+    """The parts of a DSN.
+
+    Raises:
+        UsageError: it is malformed, or a part of a password has most likely landed in another part: a / in it begins
+            the database, an @ the host. Nothing of it is shown.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
+    except (psycopg.Error, ValueError):  # ValueError: bytes that are no text
+        raise UsageError(_MALFORMED) from None
+    is_odd = any("@" in parts.get(name, "") for name in ("host", "hostaddr", "port", "dbname"))
+    if is_odd or not re.fullmatch(r"(\d{0,5},?)*", parts.get("port", "")):
+        raise UsageError(_MALFORMED)
+    return parts
+
+
+def connection_error(dsn: str, error: Exception) -> DatabaseError:
+    """Any failure to connect, in words that hold no secret."""
+    parts = parse_dsn(dsn)
+    reason = " ".join(str(error).split())
+    for secret in sorted((parts[name] for name in SECRETS if parts.get(name)), key=len, reverse=True):
+        reason = reason.replace(secret, "***")
+    hint = "; is the server up?" if "refused" in reason or "timeout" in reason else ""
+    return DatabaseError(f"cannot connect to the database ({shown(dsn) or 'the embedded one'}): {reason}{hint}")
 
 
 def shown(dsn: str) -> str:
     """Where a DSN leads, as it may be shown: no password."""
-    parts = conninfo.conninfo_to_dict(dsn)
+    parts = parse_dsn(dsn)
     return " ".join(f"{key}={parts[key]}" for key in ("host", "port", "dbname", "user") if parts.get(key))
-
-
-def _open(dsn: str) -> Connection:
-    try:
-        return psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
-    except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        try:
-            where = shown(dsn)
-        except psycopg.ProgrammingError:
-            raise DatabaseError("the DSN is malformed; it reads postgresql://USER@HOST:PORT/DATABASE") from None
-        hint = "; is the server up?" if "refused" in reason or "timeout" in reason else ""
-        raise DatabaseError(f"cannot connect to the database ({where}): {reason}{hint}") from None
 
 
 def database_message(error: psycopg.Error) -> str:

