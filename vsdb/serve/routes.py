@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from io import FileIO
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from vsdb import search
@@ -20,6 +23,9 @@ from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, Sear
 from vsdb.serve.pool import ReaderPool
 
 MAX_PICTURE_BYTES = 20_000_000
+MAX_UPLOADS = 4
+MAX_DECODED_FRAMES = 2
+MAX_FRAME_BYTES = 256_000_000  # of pixels
 REFUSALS: dict[int | str, dict[str, object]] = {
     422: {"model": ErrorAnswer, "description": "The question makes no sense; the message says why."},
     503: {"model": ErrorAnswer, "description": "The database or the model cannot be had; the message says why."},
@@ -45,6 +51,10 @@ class Service:
     encoders: Encoders
     pictures: Pictures
     files: FileKeeper
+    uploads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(MAX_UPLOADS))
+    """Pictures that are received or wait to be embedded."""
+    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_DECODED_FRAMES))
+    """Frames that are decoded."""
 
 
 def the_service(request: Request) -> Service:
@@ -53,14 +63,17 @@ def the_service(request: Request) -> Service:
     return service
 
 
-async def picture_bytes(request: Request) -> bytes:
-    """The body of a request, up to what a picture may weigh."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_PICTURE_BYTES:
-            raise TooLargeError(f"the picture is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; send a smaller one")
-    return bytes(data)
+async def picture_bytes(request: Request) -> AsyncIterator[bytes]:
+    """The body of a request, up to what a picture may weigh; so many at a time, the others wait unread."""
+    async with the_service(request).uploads:
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_PICTURE_BYTES:
+                raise TooLargeError(
+                    f"the picture is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; send a smaller one"
+                )
+        yield bytes(data)
 
 
 Here = Annotated[Service, Depends(the_service)]
@@ -96,8 +109,7 @@ def add_image(data: Annotated[bytes, Depends(picture_bytes)], service: Here) -> 
 
     The last 1,000 pictures are remembered until the server ends; nothing is stored.
     """
-    with service.pool.connection() as connection:
-        return ImageAnswer(image=service.pictures.add(connection, data))
+    return ImageAnswer(image=service.pictures.add(service.pool.connection, data))
 
 
 @router.get("/scores", responses=NOT_FOUND)
@@ -138,6 +150,10 @@ def show_frame(asked: Annotated[FrameParameters, Query()], service: Here) -> Res
             raise NotFoundError(f"no video {asked.video_id} here")
         jpeg = None if asked.full else stored_thumbnail(connection, asked.video_id, asked.pts_seconds)
         at = asked.pts_seconds if jpeg else frame_time(connection, asked.video_id, asked.pts_seconds)
+        videos = [] if jpeg else catalog.list_videos(connection, video_id=asked.video_id)
+    for video in videos:
+        if 3 * video.width * video.height > MAX_FRAME_BYTES:
+            raise NotFoundError(f"its frames of {video.width}x{video.height} pixels are too large to be shown")
     if jpeg is None:
         jpeg = _frame(service, stored, at, full=asked.full)
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
@@ -156,7 +172,7 @@ def play_video(video_id: VideoKey, request: Request, service: Here) -> Response:
 
 
 def _frame(service: Service, stored: StoredFile, pts_seconds: float, *, full: bool) -> bytes:
-    with _opened(service, stored) as file:
+    with service.decoding, _opened(service, stored) as file:
         try:
             return frame_of_file(file, pts_seconds, full=full)
         except VideoError as error:
