@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
+
+import vsdb
+from tests import clips
+from tests.serving import Served, serving
+from vsdb.database.embedded import OWNER, EmbeddedServer
 
 Count = Callable[[str, float], None]
 
@@ -17,6 +23,25 @@ def count(request: pytest.FixtureRequest) -> Count:
         request.node.user_properties.append((name, value))
 
     return note
+
+
+@pytest.fixture(scope="session")
+def small_dsn(server: EmbeddedServer, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """DSN of a database with one small video, 4 s; tests only read it."""
+    clip = clips.write_video(tmp_path_factory.mktemp("small") / "small.mp4", range(0, 4000, 200), size=(64, 48))
+    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
+        connection.execute(f"create database small template {template}")
+    dsn = server.dsn("small") or ""
+    with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
+        index.ingest([clip])
+    return dsn
+
+
+@pytest.fixture
+def served(small_dsn: str) -> Iterator[Served]:
+    """A server of its own on the small database."""
+    with serving(VSDB_DSN=small_dsn) as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
