@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,11 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from psycopg import sql
 
+from vsdb.database.schema import migrate
 from vsdb.database.text_tower import install_text_tower, install_tokenizer
 from vsdb.model.text_tower import extract_text_tower
 
 DATABASE = "vsdb_benchmark_embed"
-SQL_FOLDER = Path(__file__).parents[1] / "sql"
-FILES = ("migrations/0001_whole_path.sql", "migrations/0002_text_tower.sql", "tokenize.sql", "embed.sql")
 PROMPTS = {
     5: "a red car",
     7: "a dog on the beach",
@@ -68,8 +66,7 @@ def create_database(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         server.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(name))
         try:
             with psycopg.connect(dsn, dbname=DATABASE, autocommit=True) as connection:
-                for file in FILES:
-                    connection.execute((SQL_FOLDER / file).read_bytes())
+                migrate(connection)
                 yield connection
         finally:
             server.execute(sql.SQL("drop database {} with (force)").format(name))

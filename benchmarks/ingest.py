@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -35,16 +35,19 @@ import torch
 from psycopg import sql
 from torch.utils.flop_counter import FlopCounterMode
 
+from vsdb.config import resolve
 from vsdb.database import Connection, schema, store
+from vsdb.database.connect import Database
 from vsdb.database.embedded import EmbeddedServer
-from vsdb.database.store import FrameEmbeddings, NewVideo
+from vsdb.database.store import NewVideo
+from vsdb.ingest.model import ModelChoice
 from vsdb.ingest.reporter import SilentReporter
-from vsdb.ingest.run import Ingest, ModelChoice
+from vsdb.ingest.run import Ingest
 from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.media.video import VideoReader
 from vsdb.model.encoder import Encoder, choose_device, fast_dtype
 from vsdb.model.load import load_model
-from vsdb.types import ModelInfo, Sampling
+from vsdb.types import EmbeddedFrame, ModelInfo, OpenedVideo, Sampling, VideoSampling
 
 DATABASE = "vsdb_benchmark_ingest"
 Row = dict[str, Any]
@@ -175,13 +178,13 @@ def blank(encoder: Encoder, count: int) -> torch.Tensor:
 
 def measure_stages(encoder: Encoder, image: Any, boxes: Any, dsn: str, repeats: int, batch: int) -> list[Row]:
     """Cut, embed and store alone, in patches a second, and what part of the device's own limit that is."""
-    pictures = blank(encoder, batch)
+    inputs = blank(encoder, batch)
     num_frames = 2 * store.FRAMES_A_COPY
     with psycopg.connect(dsn, autocommit=True) as connection:
         medians = take_turns(
             {
                 "cut": lambda: encoder.cut(image, boxes)[0, 0, 0, 0].item(),
-                "embed": lambda: encoder.fetch([encoder.encode([pictures])]),
+                "embed": lambda: encoder.fetch([encoder.encode([inputs])]),
                 "store": lambda: store_frames(connection, encoder.info, boxes, num_frames),
             },
             repeats,
@@ -198,14 +201,15 @@ def store_frames(connection: Connection, info: ModelInfo, boxes: Any, num_frames
     rng = np.random.default_rng(0)
     unit = rng.normal(size=(len(boxes), info.embedding_dim)).astype(np.float16)
     unit /= np.linalg.norm(unit.astype(np.float32), axis=1, keepdims=True)
-    video = NewVideo(
-        video_path="/drawn.mp4", content_sha256=rng.bytes(32), size_bytes=1, width=1280, height=720,
-        every_seconds=1, patch_size=360, stride=180, recorded_at=None,
-    )  # fmt: skip
+    sampling = VideoSampling(every_seconds=1, patch_size=360, stride=180)
+    opened = OpenedVideo(
+        width=1280, height=720, sampling=sampling, boxes=boxes, declared_seconds=num_frames, recorded_at=None
+    )
+    video = NewVideo(video_path="/drawn.mp4", content_sha256=rng.bytes(32), size_bytes=1, opened=opened)
     with store.write_video(connection, video, info) as writer:
         assert writer is not None
         for number in range(num_frames):
-            writer.write([FrameEmbeddings(frame_index=number, pts_seconds=number, boxes=boxes, embeddings=unit)])
+            writer.write(EmbeddedFrame(frame_index=number, pts_seconds=number, embeddings=unit))
         writer.finish(duration_seconds=num_frames)
     connection.execute("delete from vsdb.videos where video_path = '/drawn.mp4'")
 
@@ -252,9 +256,9 @@ def measure_memory(dsn: str, hours: float, folder: Path, device: str) -> list[Ro
     """Resident size over a long video with the bundled model and the coarsest grid."""
     path = footage.write_hours(folder / "long.mp4", hours=hours)
     reporter = MemoryReporter()
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with closing(Database(resolve(dsn=dsn))) as database:
         choice = ModelChoice(name="tiny", weights=None, device=device)
-        job = Ingest(lambda: connection, model=choice, sampling=Sampling(patch_size=48), reporter=reporter)
+        job = Ingest(database, model=choice, sampling=Sampling(patch_size=48), reporter=reporter)
         began = time.perf_counter()
         (result,) = job.run([path])
     tenth = max(1, len(reporter.mib) // 10)
@@ -283,9 +287,9 @@ def measure_speed(arguments: argparse.Namespace, dsn: str, folder: Path) -> list
     side = loaded.info.image_size
     preprocess = open_clip.transform.image_transform(side, is_train=False, mean=loaded.info.image_mean,
                                                      std=loaded.info.image_std)  # fmt: skip
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with closing(Database(resolve(dsn=dsn))) as database:
         choice = ModelChoice(name=arguments.model, weights=weights, device=arguments.device)
-        job = Ingest(lambda: connection, model=choice, force=True, reporter=SilentReporter())
+        job = Ingest(database, model=choice, force=True, reporter=SilentReporter())
         rows += measure_whole(job, clip, boxes, plain, preprocess, arguments.repeats)
     del plain
     encoder = Encoder(loaded, device=arguments.device)

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,12 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from vsdb.database.schema import drop_functions
+from vsdb.database.schema import migrate
 from vsdb.database.upkeep import build_index
 
 Array = npt.NDArray[np.float32]
 Connection = psycopg.Connection[Any]
 
-SQL = Path(__file__).parent.parent / "sql"
 EMBEDDING_DIM = 640
 PATCHES_A_FRAME = 20
 FRAMES_A_VIDEO = 1000
@@ -112,22 +110,6 @@ def copy_rows(video_id: int, embeddings: Array) -> bytes:
     rows["patch_index"] = np.arange(PATCHES_A_FRAME)
     rows["embedding"] = embeddings
     return rows.tobytes()
-
-
-def make_tables(connection: Connection) -> None:
-    """The project's tables, empty."""
-    connection.execute("drop schema if exists vsdb cascade")
-    for path in sorted((SQL / "migrations").glob("*.sql")):
-        connection.execute(path.read_text().encode())
-
-
-def make_functions(connection: Connection) -> None:
-    """The functions of this working tree."""
-    connection.execute("set search_path = vsdb, public")
-    drop_functions(connection)
-    functions = sorted(path for path in SQL.glob("*.sql") if path.name != "views.sql")
-    for path in [SQL / "views.sql", *functions]:
-        connection.execute(path.read_text().encode())
 
 
 def load(connection: Connection, rng: np.random.Generator, world: World, num_patches: int) -> None:
@@ -216,8 +198,8 @@ def one_value(connection: Connection, query: str) -> Any:
 
 def fill(connection: Connection, rng: np.random.Generator, world: World, num_patches: int) -> None:
     """Tables, rows and index; the figures of the build are kept as the index's comment."""
-    make_tables(connection)
-    make_functions(connection)
+    connection.execute("drop schema if exists vsdb cascade")
+    migrate(connection)
     load(connection, rng, world, num_patches)
     connection.execute("vacuum analyze vsdb.patches")
     connection.execute("analyze vsdb.videos")
@@ -270,8 +252,9 @@ def read_embeddings(connection: Connection) -> npt.NDArray[np.float16]:
 
 
 def is_filled(connection: Connection, num_patches: int) -> bool:
-    """Whether an earlier run left this size complete."""
-    if one_value(connection, "select to_regclass('vsdb.patch_runs_embedding_l2')") is None:
+    """Whether an earlier run left this size complete, in tables that can be migrated."""
+    needed = "to_regclass('vsdb.patch_runs_embedding_l2'), to_regclass('vsdb.migrations')"
+    if one_value(connection, f"select num_nulls({needed})"):
         return False
     described = one_value(connection, "select obj_description('vsdb.patch_runs_embedding_l2'::regclass)")
     return described is not None and one_value(connection, "select count(*) from vsdb.patches") == num_patches
@@ -284,7 +267,7 @@ def measure(connection: Connection, num_patches: int, arguments: argparse.Namesp
     queries = draw_queries(rng, world, arguments.queries)
     if not is_filled(connection, num_patches):
         fill(connection, rng, world, num_patches)
-    make_functions(connection)
+    migrate(connection)
     return {
         "num_patches": num_patches,
         **size_figures(connection),

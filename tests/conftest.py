@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test: one embedded server a worker, one database a test, cloned from a template."""
+"""A real PostgreSQL for every test: one server a worker, one database a test, cloned from a template."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,15 +18,11 @@ import pytest
 
 import vsdb
 from tests import clips
-from vsdb.database import (
-    Connection,
-    schema,
-)
-from vsdb.database.embedded import OWNER, EmbeddedServer
+from tests.servers import Server, running
+from vsdb.database import Connection, schema
 from vsdb.media import video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
 from vsdb.types import Sampling
 
-TEMPLATE = "vsdb_template"
 STREET_RECORDED_AT = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "videos"
 _numbers = count()
@@ -42,50 +37,46 @@ class StreetCopy:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedServer]:
-    """The worker's embedded server; not under pytest's folder, whose parents must stay private."""
-    home = Path(tempfile.mkdtemp(prefix="vsdb-test-"))
-    embedded = EmbeddedServer(home)
-    with psycopg.connect(embedded.start(), autocommit=True) as connection:
-        connection.execute("alter system set fsync = off")  # a crash of the machine may cost a test its data
-        connection.execute("select pg_reload_conf()")
-    yield embedded
-    embedded.stop()
-    shutil.rmtree(home, ignore_errors=True)
+def server() -> Iterator[Server]:
+    """The worker's server: an embedded one of its own, or the one of ``VSDB_TEST_DSN``."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def template(server: EmbeddedServer) -> str:
+def session_database(server: Server) -> Iterator[Callable[..., str]]:
+    """Makes a database for the whole session, empty or from a template, and gives its name."""
+    names: list[str] = []
+
+    def create(name: str, *, template: str | None = None) -> str:
+        names.append(f"{name}_{os.getpid()}")  # workers may share a server
+        server.create_database(names[-1], template=template)
+        return names[-1]
+
+    yield create
+    server.drop_databases(*names)
+
+
+@pytest.fixture(scope="session")
+def template(server: Server, session_database: Callable[..., str]) -> str:
     """Name of a database with the whole schema and nothing in it."""
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        connection.execute(
-            f"create database {TEMPLATE} template template0 encoding 'UTF8' "
-            "locale_provider builtin builtin_locale 'C.UTF-8'"
-        )
-    with psycopg.connect(server.dsn(TEMPLATE) or "", autocommit=True) as connection:
+    name = session_database("vsdb_template")
+    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         schema.migrate(connection)
-    return TEMPLATE
+    return name
 
 
 @pytest.fixture
-def new_database(server: EmbeddedServer) -> Iterator[Callable[[str], str]]:
+def new_database(server: Server) -> Iterator[Callable[[str], str]]:
     """Makes a database from a template (``template0`` is empty) and gives its DSN; dropped after the test."""
-    names = []
+    names: list[str] = []
 
     def create(from_template: str) -> str:
-        name = f"test_{next(_numbers)}"
-        with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-            # file_copy: 5 MB a database would else go through the write-ahead log as well
-            connection.execute(f"create database {name} template {from_template} strategy file_copy")
-        names.append(name)
-        dsn = server.dsn(name)
-        assert dsn is not None
-        return dsn
+        names.append(f"test_{os.getpid()}_{next(_numbers)}")
+        return server.create_database(names[-1], template=from_template)
 
     yield create
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        for name in names:
-            connection.execute(f"drop database {name} with (force)")
+    server.drop_databases(*names)
 
 
 @pytest.fixture
@@ -136,32 +127,27 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def street_index(server: EmbeddedServer, template: str) -> Iterator[vsdb.Index]:
+def street_index(server: Server, template: str, session_database: Callable[..., str]) -> Iterator[vsdb.Index]:
     """The whole demo clip, ingested once a worker; tests only read it."""
     from vsdb.demo import CLIP
 
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        connection.execute(f"create database whole_street template {template}")
-    with vsdb.connect(dsn=server.dsn("whole_street"), model="tiny", device="cpu") as index:
+    name = session_database("whole_street", template=template)
+    with vsdb.connect(dsn=server.dsn(name), model="tiny", device="cpu") as index:
         (result,) = index.ingest([CLIP], sampling=Sampling(recorded_at=STREET_RECORDED_AT))
         assert result.status == "ingested"
         yield index
 
 
 @pytest.fixture(scope="session")
-def street_dsn(server: EmbeddedServer, street_index: vsdb.Index) -> str:
+def street_dsn(server: Server, street_index: vsdb.Index) -> str:
     """DSN of the database that holds the whole demo clip."""
-    dsn = server.dsn(street_index.connection.info.dbname)
-    assert dsn is not None
-    return dsn
+    return server.dsn(street_index.connection.info.dbname)
 
 
 @pytest.fixture(scope="session")
-def street_template(server: EmbeddedServer, template: str, street: Path) -> str:
+def street_template(server: Server, template: str, session_database: Callable[..., str], street: Path) -> str:
     """Name of a database that holds the short street, to be cloned."""
-    name = "short_street"
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
+    name = session_database("short_street", template=template)
     with vsdb.connect(dsn=server.dsn(name), model="tiny", device="cpu") as index:
         index.ingest([street])
     return name

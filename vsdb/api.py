@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vsdb import search
 from vsdb.config import Settings, resolve
-from vsdb.database import Connection, catalog, schema
-from vsdb.database.connect import open_connection
+from vsdb.database import Connection, catalog
+from vsdb.database.connect import Database
 from vsdb.errors import UsageError
 from vsdb.moments import Moments
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
@@ -41,8 +42,7 @@ class Index:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection = open_connection(settings)
-        self._is_ready = False
+        self._database = Database(settings)
 
     @property
     def connection(self) -> Connection:
@@ -51,9 +51,7 @@ class Index:
         Raises:
             DatabaseError: the schema is missing, older or newer; says what to run.
         """
-        if not self._is_ready:
-            self._make_ready(create=self._settings.dsn is None)
-        return self._connection
+        return self._database.connection
 
     def ingest(
         self,
@@ -92,9 +90,10 @@ class Index:
         reporter: Reporter | None = None,
     ) -> Iterator[IngestResult]:
         """Ingest as :meth:`ingest` does, and yield each result as soon as its video is stored."""
+        from vsdb.ingest.model import choose_model
         from vsdb.ingest.paths import find_videos
         from vsdb.ingest.reporter import SilentReporter
-        from vsdb.ingest.run import Ingest, choose_model  # OpenCV is not for those who only ask
+        from vsdb.ingest.run import Ingest  # OpenCV is not for those who only ask
 
         if isinstance(paths, str | Path):
             paths = [paths]
@@ -102,10 +101,9 @@ class Index:
             raise UsageError("an empty path names no video")
         reporter = reporter or SilentReporter()
         settings = self._settings
-        self._reconnect()
-        self._make_ready(create=True)
-        model = choose_model(self.connection, name=settings.model, weights=weights, device=settings.device)
-        job = Ingest(self._reconnect, model=model, sampling=sampling, force=force, reporter=reporter)
+        connection = self._database.reopen()
+        model = choose_model(connection, name=settings.model, weights=weights, device=settings.device)
+        job = Ingest(self._database, model=model, sampling=sampling, force=force, reporter=reporter)
         return job.run(find_videos(paths, on_skip=reporter.skipped))
 
     def search(
@@ -116,7 +114,17 @@ class Index:
         without: str | None = None,
         then: str | None = None,
         within_seconds: float = DEFAULT_WITHIN_SECONDS,
-        **narrowing: Any,
+        max_moments: int = Narrowing.max_moments,
+        min_score: float | None = None,
+        gap_seconds: float = Narrowing.gap_seconds,
+        video_like: str | None = None,
+        from_seconds: float | None = None,
+        to_seconds: float | None = None,
+        exact: bool = False,
+        video_ids: Sequence[int] | None = None,
+        recorded_from: datetime | None = None,
+        recorded_to: datetime | None = None,
+        min_z: float | None = None,
     ) -> Moments:
         """Find the moments that answer a prompt or a picture; the rows of ``vsdb.search`` in SQL.
 
@@ -126,8 +134,17 @@ class Index:
             without: what the moments should not show, in plain words.
             then: what must follow in the same video, in plain words.
             within_seconds: how soon after the end of a moment it must follow.
-            narrowing: the fields of :class:`vsdb.search.Narrowing`: max_moments, min_score, gap_seconds, video_like,
-                from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z.
+            max_moments: at most so many moments.
+            min_score: patches with a lower score (100 x cosine similarity) do not count.
+            gap_seconds: frames of one video closer in time than this belong to one moment.
+            video_like: only videos whose path is LIKE this, as in SQL.
+            from_seconds: only frames at or after this time in their video.
+            to_seconds: only frames at or before this time in their video.
+            exact: compare every patch instead of asking the index.
+            video_ids: only these videos.
+            recorded_from: only frames recorded at or after this time.
+            recorded_to: only frames recorded at or before this time.
+            min_z: moments with a lower z do not count; None asks for 1.0, unless there is a min_score.
 
         Returns:
             A list of moments, best first, empty where nothing matches; a notebook shows it as a contact sheet.
@@ -143,7 +160,20 @@ class Index:
             then=then,
             within_seconds=within_seconds,
         )
-        found = search.search(self.connection, question, Narrowing(**narrowing))
+        narrowing = Narrowing(
+            max_moments=max_moments,
+            min_score=min_score,
+            gap_seconds=gap_seconds,
+            video_like=video_like,
+            from_seconds=from_seconds,
+            to_seconds=to_seconds,
+            exact=exact,
+            video_ids=video_ids,
+            recorded_from=recorded_from,
+            recorded_to=recorded_to,
+            min_z=min_z,
+        )
+        found = search.search(self.connection, question, narrowing)
         return Moments.found(found, self.connection)
 
     def videos(self) -> list[Video]:
@@ -165,28 +195,17 @@ class Index:
     @property
     def model_name(self) -> str | None:
         """Name of the model whose embeddings the database holds; None before the first ingest."""
-        if not self._is_ready and schema.is_empty(self._connection):
+        if self._database.is_new:
             return None
         model = catalog.get_model(self.connection)
         return model.model_name if model else None
 
     def close(self) -> None:
         """Close the connection; the embedded server stays up for the next one."""
-        self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Index:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _reconnect(self) -> Connection:
-        if self._connection.closed:
-            self._connection = open_connection(self._settings)
-            self._make_ready(create=True)
-        return self._connection
-
-    def _make_ready(self, *, create: bool) -> None:
-        """Check the schema; ``create`` sets it up in a database that has none."""
-        (schema.ensure if create else schema.check)(self._connection)
-        self._is_ready = True

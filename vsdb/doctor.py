@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 
-from vsdb import search
 from vsdb.config import DEFAULT_MODEL, Settings
 from vsdb.database import Connection, catalog, connect, schema
 from vsdb.database.upkeep import MIN_PATCHES
 from vsdb.errors import VsdbError
+
+if TYPE_CHECKING:
+    from vsdb.model.load import LoadedModel
 
 MIN_FREE_BYTES = 2_000_000_000
 MIN_COSINE = 0.9999
@@ -47,9 +49,7 @@ def examine(settings: Settings) -> list[Check]:
         return [*checks, Check(name="server", state="fail", found="no connection", remedy=str(error))]
     with connection:
         checks += list(_database(connection))
-        checks.append(_attempt("model", lambda: _model(connection, settings)))
-        if checks[-1].state == "ok" and _has_text_tower(connection):
-            checks.append(_attempt("text tower", lambda: _text_tower(connection)))
+        checks += _models(connection, settings)
     return checks
 
 
@@ -159,7 +159,14 @@ def _index(connection: Connection) -> Check:
     return Check(name="index", state="ok", found=found)
 
 
-def _model(connection: Connection, settings: Settings) -> Check:
+def _models(connection: Connection, settings: Settings) -> Iterator[Check]:
+    loaded: list[LoadedModel] = []
+    yield _attempt("model", lambda: _model(connection, settings, loaded.append))
+    if loaded and _has_text_tower(connection):
+        yield _attempt("text tower", lambda: _text_tower(connection, loaded[0]))
+
+
+def _model(connection: Connection, settings: Settings, on_load: Callable[[LoadedModel], None]) -> Check:
     from vsdb.model.load import load_model
 
     stored = None
@@ -170,6 +177,7 @@ def _model(connection: Connection, settings: Settings) -> Check:
     loaded = load_model(name, weights=weights)
     if stored and loaded.info.weights_sha256 != stored.weights_sha256:
         raise catalog.other_model_error(name, name)
+    on_load(loaded)
     whose = "the database's" if stored else "the default"
     found = f"{name} ({whose}), {loaded.info.embedding_dim} numbers, weights {loaded.info.weights_sha256.hex()[:12]}"
     return Check(name="model", state="ok", found=found)
@@ -181,9 +189,11 @@ def _has_text_tower(connection: Connection) -> bool:
     return connection.execute("select from vsdb.text_towers where architecture = 'openai'").rowcount > 0
 
 
-def _text_tower(connection: Connection) -> Check:
+def _text_tower(connection: Connection, loaded: LoadedModel) -> Check:
     """Compare prompts embedded by SQL with the same prompts embedded by torch."""
-    encoder = search.load_encoder(connection)
+    from vsdb.model.encoder import Encoder
+
+    encoder = Encoder(loaded, device="cpu")
     cosines = []
     for prompt in PROMPTS:
         row = connection.execute("select vsdb.embed(%s)::real[]", [prompt]).fetchone()

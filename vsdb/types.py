@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 Status = Literal["ingested", "unchanged", "failed"]
+
+MOMENT_COLUMNS = (
+    *("rank", "video_path", "start_seconds", "end_seconds", "best_seconds", "score"),
+    *("x", "y", "width", "height", "video_id", "z", "match"),
+)
+"""What ``vsdb.search`` returns, in its order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +35,9 @@ class ModelInfo:
     """Numbers in an embedding."""
     image_size: int
     """Side of the square picture that the model reads, in pixels."""
-    image_mean: tuple[float, float, float]
+    image_mean: list[float]
     """Mean that preprocessing subtracts, RGB in [0, 1]."""
-    image_std: tuple[float, float, float]
+    image_std: list[float]
     """Standard deviation that preprocessing divides by, RGB in [0, 1]."""
     interpolation: str
     """``bicubic``, ``bilinear`` or ``nearest``."""
@@ -37,8 +46,24 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoSampling:
+    """How the frames and patches of one video are taken, every value settled."""
+
+    every_seconds: float
+    """Sampling step in seconds."""
+    patch_size: int
+    """Side of a patch in pixels."""
+    stride: int
+    """Largest step between neighbouring patches in pixels."""
+    keyframes: bool = False
+    """Whether only key frames are decoded."""
+    skip_unchanged: bool = False
+    """Whether patches that look as before have the embedding of the frame before."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How frames and patches are taken from a video; None means the default."""
+    """How frames and patches are to be taken from videos; None means the default."""
 
     every_seconds: float | None = None
     """Sampling step in seconds; default 1.0."""
@@ -54,6 +79,39 @@ class Sampling:
     """When the recording began; default what the file says, if it says."""
     thumbnails: bool = True
     """Whether a small picture of each frame is stored; a video that was ingested before keeps what it has."""
+
+    def allows(self, used: VideoSampling) -> bool:
+        """Whether a video that was sampled so need not be sampled again: nothing given here differs."""
+        return all(getattr(self, each.name) in (None, getattr(used, each.name)) for each in fields(VideoSampling))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedVideo:
+    """What is known of a video once its first frame is decoded."""
+
+    width: int
+    """Of a frame as shown, in pixels."""
+    height: int
+    sampling: VideoSampling
+    boxes: NDArray[np.int32]
+    """Patches of a frame, shape (P, 4): x, y, width, height in pixels."""
+    declared_seconds: float
+    """Length that the file claims; 0.0 where it claims none."""
+    recorded_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedFrame:
+    """A sampled frame with the embeddings of its patches."""
+
+    frame_index: int
+    """Place among the sampled frames, from 0."""
+    pts_seconds: float
+    """Presentation time stamp, in seconds from the start of the video."""
+    embeddings: NDArray[np.float16]
+    """Shape (P, embedding_dim), rows of length 1, in the order of the boxes."""
+    thumbnail: bytes | None = None
+    """The frame as a small JPEG; None where none is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +133,7 @@ class IngestResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Video:
+class Video(VideoSampling):
     """One ingested video; a row of ``vsdb.videos_view``."""
 
     video_id: int
@@ -84,11 +142,6 @@ class Video:
     width: int
     """Pixels, as shown (rotation applied)."""
     height: int
-    every_seconds: float
-    patch_size: int
-    """Pixels."""
-    stride: int
-    """Pixels."""
     num_frames: int
     num_patches: int
     size_bytes: int
@@ -97,10 +150,6 @@ class Video:
     model_name: str
     has_thumbnails: bool
     """Whether small pictures of its frames are stored."""
-    keyframes: bool
-    """Whether only key frames were decoded."""
-    skip_unchanged: bool
-    """Whether patches that looked as before have the embedding of the frame before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +196,24 @@ class Moment:
     z: float | None = None
     """How far the score lies above the best scores of unrelated prompts, in standard deviations; None where that
     was not measured yet."""
+    match: str | None = None
+    """z in a word: ``likely``, ``possible``, or None below the line of no match."""
 
     frame_source: ClassVar[FrameSource]
     """Where its best frame is read; an answer sets it on its moments, and a pickled moment has no thumbnails."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Moment:
+        """A moment from a row with ``MOMENT_COLUMNS``."""
+        named = dict(zip(MOMENT_COLUMNS, row, strict=True))
+        box = (named.pop("x"), named.pop("y"), named.pop("width"), named.pop("height"))
+        return cls(box=box, **named)
+
+    def as_row(self) -> list[Any]:
+        """The values of ``MOMENT_COLUMNS``."""
+        x, y, width, height = self.box
+        named = {**vars(self), "x": x, "y": y, "width": width, "height": height}
+        return [named[column] for column in MOMENT_COLUMNS]
 
     def frame(self, *, box: bool = False) -> Image:
         """The best frame as a PIL image, RGB and upright, read from the video.

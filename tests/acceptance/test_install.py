@@ -44,11 +44,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_what_is_needed_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for path in [*ROOT.glob("sql/*.sql"), *ROOT.glob("sql/migrations/*.sql")]:
+    for path in (path for path in ROOT.glob("sql/**/*") if path.is_file()):
         assert f"vsdb/{path.relative_to(ROOT)}" in names
     assert {"vsdb/py.typed", "vsdb/demo/street.mp4", "vsdb/tiny/tiny.safetensors"} <= names
     assert {f"vsdb/serve/page/{path.name}" for path in (ROOT / "vsdb" / "serve" / "page").iterdir()} <= names
-    assert not [name for name in names if name.startswith(("tests/", "training/", "benchmarks/"))]
+    assert not [name for name in names if name.startswith(("tests/", "training/", "benchmarks/", "tools/"))]
     assert wheel.stat().st_size <= 15_000_000
 
 

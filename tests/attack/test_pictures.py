@@ -21,7 +21,7 @@ from tests.serving import Served
 from vsdb.database import Connection
 from vsdb.errors import VideoError
 from vsdb.media.images import MAX_BYTES, decode_image, read_image
-from vsdb.serve.images import Encoders, Pictures
+from vsdb.serve.images import Encoders, Images
 
 MEGABYTE = 1 << 20
 AT_ONCE = 10
@@ -115,7 +115,7 @@ def test_a_picture_that_is_decoded_smaller_looks_the_same() -> None:
 
 
 def test_a_picture_that_waits_holds_no_connection(connection: Connection) -> None:
-    pictures = Pictures(Encoders())
+    images = Images(Encoders())
     lent: list[str] = []
 
     @contextlib.contextmanager
@@ -125,9 +125,9 @@ def test_a_picture_that_waits_holds_no_connection(connection: Connection) -> Non
 
     def add() -> None:
         with contextlib.suppress(Exception):  # the database holds no model
-            pictures.add(lend, gif(16))
+            images.add(lend, gif(16))
 
-    with pictures._working:  # another one is being embedded
+    with images._working:  # another one is being embedded
         waiting = threading.Thread(target=add)
         waiting.start()
         waiting.join(0.5)

@@ -13,24 +13,27 @@ from tests.integration.search_data import add_random_videos, add_video, axis, pr
 
 Connection = psycopg.Connection[Any]
 
+NO_FILTERS = "row(null, null, null, null, null)::vsdb.filters"
 FILTERS = {
-    "plain": "null, null, null, null, null",
-    "some videos": "array[1, 2, 3], null, null, null, null",
-    "one video": "array[2], null, null, null, null",
-    "time range": "null, 10, 20, null, null",
-    "recorded": "null, null, null, '2026-01-01', '2027-01-01'",
-    "everything": "array[1, 2], 5, 90, '2026-01-01', '2027-01-01'",
+    "plain": NO_FILTERS,
+    "some videos": "row(array[1, 2, 3], null, null, null, null)::vsdb.filters",
+    "one video": "row(array[2], null, null, null, null)::vsdb.filters",
+    "time range": "row(null, 10, 20, null, null)::vsdb.filters",
+    "recorded": "row(null, null, null, '2026-01-01', '2027-01-01')::vsdb.filters",
+    "everything": "row(array[1, 2], 5, 90, '2026-01-01', '2027-01-01')::vsdb.filters",
 }
 
 
-def plan(connection: Connection, opener: str, statement: str) -> str:
-    """The plan of a statement under the settings that the function opener carries."""
-    row = connection.execute("select proconfig from pg_proc where proname = %s", (opener,)).fetchone()
+def plan(connection: Connection, scan: str, statement: str) -> str:
+    """The plan of a statement under the settings that vsdb.open_scan carries and makes for this scan."""
+    row = connection.execute("select proconfig from pg_proc where proname = 'open_scan'").fetchone()
     assert row is not None
     with connection.transaction(force_rollback=True):
         for setting in row[0]:
             name, _, value = setting.partition("=")
-            connection.execute("select set_config(%s, %s, true)", (name, value))
+            connection.execute("select set_config(%s, %s, true)", (name, value.strip('"')))
+        connection.execute("select vsdb.set_scan(%s)", (scan,))
+        connection.execute("set local search_path to default")  # the statement names pgvector's type
         lines = connection.execute(f"explain {statement}".encode(), (axis(0),)).fetchall()
     return "\n".join(line for (line,) in lines)
 
@@ -43,15 +46,14 @@ def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection
         for name, filters in FILTERS.items():
             for limit in (1, 100, 20000):
                 statement = f"select * from vsdb.nearest_runs(%s, {filters}, {limit})"
-                text = plan(connection, "open_index", statement)
+                text = plan(connection, "index", statement)
                 assert "Index Scan using patch_runs_embedding_l2" in text, (num_frames, name, limit, text)
                 assert "Sort" not in text, (num_frames, name, limit, text)
 
 
 def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
-    statement = "select * from vsdb.nearest_frames(%s, array[2], null, null, null, null)"
-    text = plan(connection, "open_frames", statement)
+    text = plan(connection, "patches", f"select * from vsdb.nearest_frames(%s, {FILTERS['one video']})")
     assert "patches_pkey" in text
     assert "Seq Scan on patches" not in text
 
@@ -59,7 +61,7 @@ def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> 
 def test_run_scan_passes_the_index_by(connection: Connection) -> None:
     add_random_videos(connection, num_videos=8, num_frames=100, num_patches=4)
     for filters in FILTERS.values():
-        text = plan(connection, "open_runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
+        text = plan(connection, "runs", f"select * from vsdb.nearest_runs(%s, {filters}, 20000)")
         assert "patch_runs_embedding_l2" not in text
 
 
@@ -103,16 +105,16 @@ def chosen(connection: Connection, arguments: str) -> str:
 
 def test_scan_is_chosen_by_what_the_filters_leave(connection: Connection) -> None:
     add_random_videos(connection, num_videos=4, num_frames=50, num_patches=1)
-    plain = "null, null, null, null, null, null, false"
+    plain = f"null, {NO_FILTERS}, false"
     assert chosen(connection, plain) == "patches"
     pretend_size(connection, 50_000)
     assert chosen(connection, plain) == "index"
-    assert chosen(connection, "null, array[2], 10, 10, null, null, false") == "patches"
+    assert chosen(connection, "null, row(array[2], 10, 10, null, null)::vsdb.filters, false") == "patches"
     pretend_size(connection, 5_000_000)
     assert chosen(connection, plain) == "index"
-    assert chosen(connection, "null, null, null, null, null, null, true") == "patches"
-    assert chosen(connection, "'/random/001%', null, null, null, null, null, false") == "index"
-    assert chosen(connection, "null, array[2, 3], 10, 12, null, null, false") == "index"
+    assert chosen(connection, f"null, {NO_FILTERS}, true") == "patches"
+    assert chosen(connection, f"'/random/001%', {NO_FILTERS}, false") == "index"
+    assert chosen(connection, "null, row(array[2, 3], 10, 12, null, null)::vsdb.filters, false") == "index"
     connection.execute("drop index vsdb.patch_runs_embedding_l2")
     assert chosen(connection, plain) == "runs"
 
@@ -169,6 +171,48 @@ def test_filters_lose_nothing_whatever_the_scan(connection: Connection, num_patc
         found = search(connection, axis(0), min_score=30, **filters)
         assert found == search(connection, axis(0), min_score=30, exact=True, **filters)
         assert found
+
+
+@pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])
+def test_a_bound_in_the_middle_of_a_run_cuts_it(connection: Connection, num_patches: int) -> None:
+    """The frames 10 to 19 are one run; what lies at a bound is inside."""
+    day = "2026-05-01 10:00"
+    values = [0.0] * 10 + [70.0] * 10 + [0.0] * 20
+    for path in ("/a.mp4", "/b.mp4"):
+        add_video(connection, path, scores(values if path == "/a.mp4" else [0.0] * 40), recorded_at=f"{day}:00+00")
+    runs = connection.execute("select first_frame, last_frame from vsdb.patch_runs where video_id = 1 order by 1")
+    assert (10, 19) in runs.fetchall()
+    connection.execute("select vsdb.build_index(min_patches => 0)")
+    pretend_size(connection, num_patches)
+    for filters, start, end in (
+        ({"recorded_to": f"{day}:13+00"}, 10, 14),
+        ({"recorded_from": f"{day}:17+00"}, 17, 20),
+        ({"recorded_from": f"{day}:13+00", "recorded_to": f"{day}:17+00"}, 13, 18),
+        ({"recorded_from": f"{day}:19+00"}, 19, 20),
+        ({"recorded_to": f"{day}:10+00"}, 10, 11),
+        ({"to_seconds": 13}, 10, 14),
+        ({"from_seconds": 17}, 17, 20),
+        ({"from_seconds": 13, "to_seconds": 17}, 13, 18),
+    ):
+        found = search(connection, axis(0), min_score=30, **filters)
+        assert [(each.video_path, each.start_seconds, each.end_seconds) for each in found] == [("/a.mp4", start, end)]
+
+
+@pytest.mark.parametrize("bounds", ["null, null, '10:00:14', '10:00:14'", "14, 14, null, null"])
+def test_coarse_scans_read_the_runs_that_bounds_touch(connection: Connection, bounds: str) -> None:
+    """Of the runs 0 to 9, 10 to 19 and 20 to 39 only the second holds the 14th second."""
+    values = [0.0] * 10 + [70.0] * 10 + [0.0] * 20
+    add_video(connection, "/a.mp4", scores(values), recorded_at="2026-05-01 10:00:00+00")
+    bounds = bounds.replace("'10", "'2026-05-01 10").replace("4'", "4+00'")
+    filters = f"row(null, {bounds})::vsdb.filters"
+    runs = connection.execute(f"select first_frame from vsdb.nearest_runs(%s, {filters}, 9)", (axis(0),))
+    assert runs.fetchall() == [(10,)]
+    frames = connection.execute(
+        f"select frame_index from vsdb.frames_of_runs(%s, '{{1}}', '{{0}}', '{{39}}', '{{0}}', {filters})", (axis(0),)
+    )
+    assert frames.fetchall() == [(14,)]
+    frames = connection.execute(f"select frame_index from vsdb.nearest_frames(%s, {filters})", (axis(0),))
+    assert frames.fetchall() == [(14,)]
 
 
 @pytest.mark.parametrize("num_patches", [5_000, 50_000, 10_000_000], ids=["patches", "runs", "index"])

@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import vsdb
 from tests.integration.search_data import add_video, scores
+from tests.servers import Server
 from vsdb.database import Connection, catalog, schema
-from vsdb.database.embedded import EmbeddedServer
 from vsdb.database.upkeep import build_index
 from vsdb.errors import DatabaseError
 from vsdb.types import ModelInfo
@@ -125,13 +125,28 @@ def test_every_public_object_is_described(connection: Connection) -> None:
     missing = connection.execute(
         """select c.relname, a.attname from pg_class c
            join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-           where c.relnamespace = 'vsdb'::regnamespace and c.relkind in ('r', 'v')
-             and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
+           where c.relnamespace = 'vsdb'::regnamespace and c.relkind in ('r', 'v', 'c')
+             and (col_description(c.oid, a.attnum) is null
+                  or coalesce(obj_description(c.oid), obj_description(c.reltype)) is null)
            union all
            select proname, '' from pg_proc
            where pronamespace = 'vsdb'::regnamespace and obj_description(oid, 'pg_proc') is null"""
     ).fetchall()
     assert missing == []
+
+
+VIEWS = {
+    "patch_embeddings": "video_path pts_seconds patch_index x y width height embedding",
+    "videos_view": "video_id video_path duration_seconds width height every_seconds patch_size stride num_frames"
+    " num_patches size_bytes recorded_at ingested_at model_name has_thumbnails keyframes skip_unchanged",
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_keep_their_columns_in_order(connection: Connection, view: str) -> None:
+    """As their comments promise: one more comes at the end."""
+    cursor = connection.execute(f"select * from vsdb.{view}".encode())
+    assert [column.name for column in cursor.description or ()] == VIEWS[view].split()
 
 
 def test_the_files_are_plain_sql_for_psql(new_database: NewDatabase) -> None:
@@ -157,8 +172,8 @@ OTHER_MODEL = ModelInfo(
     weights_path=None,
     embedding_dim=512,
     image_size=224,
-    image_mean=(0.5, 0.5, 0.5),
-    image_std=(0.5, 0.5, 0.5),
+    image_mean=[0.5, 0.5, 0.5],
+    image_std=[0.5, 0.5, 0.5],
     interpolation="bicubic",
     resize_mode="shortest",
 )
@@ -212,7 +227,7 @@ def test_a_database_of_another_encoding_is_refused(new_database: NewDatabase) ->
 
 
 def test_a_backup_is_restored_by_an_owner_who_is_no_superuser(
-    server: EmbeddedServer, street_dsn: str, new_database: NewDatabase, tmp_path: Path
+    server: Server, street_dsn: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     """As on a managed server, where an administrator creates the extension."""
     dsn = new_database("template0")

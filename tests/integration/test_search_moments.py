@@ -41,6 +41,46 @@ def test_hits_exactly_the_gap_apart_are_two_moments(connection: Connection) -> N
     assert spans(search(connection, axis(0))) == [("/a.mp4", 1, 2), ("/a.mp4", 3, 4)]
 
 
+def test_hits_just_short_of_the_gap_are_one_moment(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 90, 0, 90, 0, 0]), seconds=[0, 1, 2, 2.999, 4, 5])
+    assert spans(search(connection, axis(0))) == [("/a.mp4", 1, 3.999)]
+
+
+@pytest.mark.parametrize("values", [[0, 0, 0, 80, 0, 90, 0, 0, 0], [0, 0, 0, 90, 0, 80, 0, 0, 0]])
+def test_a_hit_exactly_the_gap_from_a_better_moment_is_another_one(connection: Connection, values: list[float]) -> None:
+    add_video(connection, "/a.mp4", scores(values))
+    assert sorted(spans(search(connection, axis(0)))) == [("/a.mp4", 3, 4), ("/a.mp4", 5, 6)]
+
+
+def test_neighbours_of_a_video_sampled_at_exactly_the_gap_are_one_moment(connection: Connection) -> None:
+    add_video(connection, "/a.mp4", scores([0, 90, 90, 90, 0, 90, 0]), every=2)
+    assert spans(search(connection, axis(0))) == [("/a.mp4", 2, 8), ("/a.mp4", 10, 12)]
+
+
+@pytest.mark.parametrize("num_before", [11, 12, 13, 24, 36, 37, 60])
+def test_a_moment_that_ends_where_reading_stops_goes_on(connection: Connection, num_before: int) -> None:
+    """12 frames on each side of a peak are read at first, and then as many as it takes."""
+    values = [80.0] * num_before + [90] + [80.0] * num_before
+    add_video(connection, "/a.mp4", scores([0.0] * 9 + values + [0.0] * 9))
+    assert spans(search(connection, axis(0))) == [("/a.mp4", 9, 10 + 2 * num_before)]
+
+
+@pytest.mark.parametrize(("neutral", "start", "end"), [(10, 10, 90), (70, 49, 52)])
+def test_a_prompt_that_fills_the_archive_stands_out_from_other_prompts(
+    connection: Connection, neutral: float, start: float, end: float
+) -> None:
+    """Its own mean may be too high a ground: the cut is half way up from the lower of the two."""
+    values = [5.0] * 10 + [55.0] * 39 + [75, 90, 75] + [55.0] * 38 + [5.0] * 10  # mean 45.75: half way up is 67.9
+    add_video(connection, "/a.mp4", scores(values))
+    assert spans(search(connection, axis(0), max_moments=1)) == [("/a.mp4", 49, 52)]
+    connection.execute(
+        "insert into vsdb.background (neutral_score, peak_mean, peak_deviation, height_mean, height_deviation,"
+        " num_prompts, num_patches) values (%s, 20, 1, 1, 1, 40, 100)",
+        [neutral],
+    )
+    assert spans(search(connection, axis(0), max_moments=1)) == [("/a.mp4", start, end)]
+
+
 @pytest.mark.parametrize(("gap", "moments"), [(0, 4), (0.5, 4), (1.5, 2), (4, 2), (4.5, 1), (1e6, 1)])
 def test_gap_seconds(connection: Connection, gap: float, moments: int) -> None:
     values = scores([0, 0, 0, 90, 90, 0, 0, 0, 90, 90, 0, 0, 0, 0])

@@ -63,6 +63,48 @@ def test_explain_of_a_filtered_search_is_exact(connection: Connection) -> None:
     assert results["recall"] == "1 of 1"
 
 
+@pytest.mark.parametrize(
+    ("filters", "scan", "num_moments", "filtered"),
+    [
+        ({}, "patches, about 400 patches in all videos", 6, "0"),
+        ({"max_moments": 3}, "patches, about 400 patches in all videos", 3, "0"),
+        ({"video_like": "/b%"}, "patches, about 200 patches in 1 videos", 4, "200"),
+        ({"video_ids": [1]}, "patches, about 200 patches in 1 videos", 4, "200"),
+        ({"video_ids": []}, "patches, about 0 patches in 0 videos", 0, "0"),
+        ({"from_seconds": 60}, "patches, about 282 patches in all videos", 6, "120"),
+        ({"to_seconds": 60}, "patches, about 122 patches in all videos", 2, "278"),
+        (
+            {"video_like": "/a%", "from_seconds": 60, "to_seconds": 130},
+            "patches, about 71 patches in 1 videos",
+            2,
+            "329",
+        ),
+    ],
+    ids=str,
+)
+def test_explain_searches_with_the_filters_it_is_given(
+    connection: Connection, filters: dict[str, object], scan: str, num_moments: int, filtered: str
+) -> None:
+    """Two videos of 200 s with moments at 20, 70, 120 and 170 s."""
+    for path in ("/a.mp4", "/b.mp4"):
+        add_video(connection, path, scores([70.0 if second % 50 == 20 else 0.0 for second in range(200)]))
+    connection.execute("analyze")
+    connection.execute(
+        "create or replace function vsdb.embed(prompt text) returns halfvec language sql immutable"
+        f" as $$ select '{axis(0)}'::public.halfvec $$"
+    )
+    arguments = "".join(f", {name} => %({name})s" for name in filters)
+    for call in ("explain_embedding(%(query)s", "explain('anything'"):
+        rows = connection.execute(
+            f"select step, result from vsdb.{call}{arguments})", {"query": axis(0), **filters}
+        ).fetchall()
+        told = dict(row for row in rows if row[0] not in ("plan", "background"))
+        assert told["scan"] == scan
+        assert told["moments"] == told["exact moments"] == str(num_moments)
+        assert told["recall"] == f"{num_moments} of {num_moments}"
+        assert told["rows filtered out"] == filtered
+
+
 def test_explain_counts_the_rows_that_filters_throw_away(connection: Connection) -> None:
     add_video(connection, "/a.mp4", scores([0, 70, 0, 0]))
     rows = connection.execute("select step, result from vsdb.explain_embedding(%s, from_seconds => 2)", (axis(0),))
@@ -143,6 +185,64 @@ def test_rows_that_are_gone_or_not_committed_change_no_z(measured: Connection) -
     assert z_of(measured, axis(3)) == before
     measured.execute("update vsdb.patches set x = x where frame_index % 3 = 0")  # the rows of these are elsewhere now
     assert z_of(measured, axis(3)) == before
+
+
+BACKGROUND = """select neutral_score, peak_mean, peak_deviation, height_mean, height_deviation, num_prompts, num_patches
+                from vsdb.background"""
+
+
+def background(connection: Connection) -> list[float]:
+    """The measured background, without its time."""
+    row = connection.execute(BACKGROUND).fetchone()
+    assert row is not None
+    return list(row)
+
+
+def test_the_background_is_what_the_neutral_prompts_score(connection: Connection) -> None:
+    """170 frames of one patch: the sample is all of them."""
+    noise = np.random.default_rng(3).normal(0, 0.05, (170, 30)).astype(np.float16).astype(float)
+    add_video(connection, "/a.mp4", [dict(enumerate(row)) for row in noise[:100]])
+    add_video(connection, "/b.mp4", [dict(enumerate(row)) for row in noise[100:]])
+    connection.execute("delete from vsdb.neutral_prompts")
+    for index in range(30):
+        connection.execute("insert into vsdb.neutral_prompts values (%s, %s)", (f"thing {index}", axis(index)))
+    assert connection.execute("select vsdb.refresh_background()").fetchone() == (True,)
+    means, peaks, deviations = 100 * noise.mean(axis=0), 100 * noise.max(axis=0), 100 * noise.std(axis=0)
+    heights = (peaks - means) / deviations
+    expected = [means.mean(), peaks.mean(), peaks.std(ddof=1), heights.mean(), heights.std(ddof=1), 30, 170]
+    assert background(connection) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_sample_is_spread_evenly_over_frames_and_patches(connection: Connection) -> None:
+    """Of 340 frames every second one; of its 12 patches 0 to 5 or, in the next one, 6 to 11 count."""
+    frames = [{0: 0.8} if index % 2 == 0 else {} for index in range(340)]
+    add_video(connection, "/a.mp4", frames, num_patches=12)
+    row = connection.execute("select mean, deviation from vsdb.score_sample(%s)", (axis(0),)).fetchone()
+    # 85 of the 170 frames show their last patch, and so 1 in 12 of what is looked at scores 80.
+    assert row == pytest.approx((80 / 12, 80 * (1 / 12 * 11 / 12) ** 0.5), rel=1e-3)
+
+
+def test_a_second_refresh_of_the_background_changes_nothing(measured: Connection) -> None:
+    before = background(measured)
+    for _ in range(2):
+        assert measured.execute("select vsdb.refresh_background()").fetchone() == (True,)
+        assert background(measured) == before
+    assert measured.execute("select count(*) from vsdb.background").fetchone() == (1,)
+
+
+def test_a_refresh_after_an_ingest_measures_as_the_first_one_would(measured: Connection) -> None:
+    old = background(measured)
+    rng = np.random.default_rng(2)
+    add_video(measured, "/b.mp4", [{index: float(rng.normal(0.1, 0.1)) for index in range(60)} for _ in range(300)])
+    time = "select refreshed_at from vsdb.background"
+    before = measured.execute(time).fetchone()
+    measured.execute("select vsdb.refresh_background()")
+    refreshed = background(measured)
+    assert measured.execute(time).fetchone() != before
+    measured.execute("delete from vsdb.background")
+    measured.execute("select vsdb.refresh_background()")
+    assert refreshed == background(measured)
+    assert [new for new, previous in zip(refreshed, old, strict=True) if new == previous] == [40]  # the prompts
 
 
 def test_background_of_an_empty_database_is_not_measured(connection: Connection) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import psycopg
 import pytest
 
 from vsdb.database import Connection, catalog, store
-from vsdb.database.store import FrameEmbeddings, NewVideo
+from vsdb.database.store import NewVideo
 from vsdb.errors import DatabaseError
-from vsdb.types import ModelInfo
+from vsdb.types import EmbeddedFrame, ModelInfo, OpenedVideo, VideoSampling
 
 BOXES = np.array([[0, 0, 640, 360], [0, 0, 180, 180], [92, 180, 180, 180]], dtype=np.int32)
 MODEL = ModelInfo(
@@ -21,8 +22,8 @@ MODEL = ModelInfo(
     weights_path=None,
     embedding_dim=640,
     image_size=128,
-    image_mean=(0.5, 0.5, 0.5),
-    image_std=(0.25, 0.25, 0.25),
+    image_mean=[0.5, 0.5, 0.5],
+    image_std=[0.25, 0.25, 0.25],
     interpolation="bicubic",
     resize_mode="shortest",
 )
@@ -39,27 +40,28 @@ def new_video(path: str = "/a.mp4", content: int = 1) -> NewVideo:
         video_path=path,
         content_sha256=bytes([content]) * 32,
         size_bytes=1000,
-        width=640,
-        height=360,
-        every_seconds=1.0,
-        patch_size=180,
-        stride=90,
-        recorded_at=None,
+        opened=OpenedVideo(
+            width=640,
+            height=360,
+            sampling=VideoSampling(every_seconds=1.0, patch_size=180, stride=90),
+            boxes=BOXES,
+            declared_seconds=2.5,
+            recorded_at=None,
+        ),
     )
 
 
-def frame(index: int) -> FrameEmbeddings:
+def frame(index: int) -> EmbeddedFrame:
     embeddings = np.random.default_rng(index).normal(size=(3, 640))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return FrameEmbeddings(
-        frame_index=index, pts_seconds=index * 1.001, boxes=BOXES, embeddings=embeddings.astype(np.float16)
-    )
+    return EmbeddedFrame(frame_index=index, pts_seconds=index * 1.001, embeddings=embeddings.astype(np.float16))
 
 
 def write(connection: Connection, video: NewVideo, num_frames: int = 2) -> None:
     with store.write_video(connection, video, MODEL) as writer:
         assert writer is not None
-        writer.write([frame(index) for index in range(num_frames)])
+        for index in range(num_frames):
+            writer.write(frame(index))
         writer.finish(duration_seconds=2.5)
 
 
@@ -112,7 +114,7 @@ def test_an_error_inside_leaves_what_was_there(connection: Connection) -> None:
     write(connection, new_video())
     with pytest.raises(ZeroDivisionError), store.write_video(connection, again(connection), MODEL) as writer:
         assert writer is not None
-        writer.write([frame(0)])
+        writer.write(frame(0))
         raise ZeroDivisionError
     assert counts(connection) == (1, 6)
 
@@ -137,7 +139,7 @@ def test_the_second_of_two_at_once_finds_the_first_one_s_rows(dsn: str, connecti
         thread.start()
         time.sleep(0.3)
         assert outcome == []  # it waits
-        writer.write([frame(0)])
+        writer.write(frame(0))
         writer.finish(duration_seconds=1)
     thread.join(30)
     assert outcome == [None]
@@ -198,28 +200,71 @@ def test_a_database_without_videos_takes_another_model(connection: Connection) -
         pass
     with store.write_video(connection, new_video(), other_model("RN50x4")) as writer:
         assert writer is not None
-        writer.write([frame(0)])
+        writer.write(frame(0))
         writer.finish(duration_seconds=1)
     assert catalog.get_model(connection) == other_model("RN50x4")
 
 
-def test_rows_do_not_depend_on_how_frames_come(connection: Connection) -> None:
-    """The runs of alike patches are gathered from each COPY, so a COPY must not follow the encoder's batches."""
-    runs = []
+def test_another_model_waits_for_who_stores_and_is_refused_then(dsn: str, connection: Connection) -> None:
+    """Until the video is committed the database seems to hold none, and would change its model under its rows."""
+    refusals: list[str] = []
+
+    def take_over() -> None:
+        with psycopg.connect(dsn, autocommit=True) as other, pytest.raises(DatabaseError) as refused:
+            catalog.register_model(other, other_model("RN50x4"))
+        refusals.append(str(refused.value))
+
+    thread = threading.Thread(target=take_over)
+    with store.write_video(connection, new_video(), MODEL) as writer:
+        assert writer is not None
+        thread.start()
+        wait_for_a_lock(dsn, thread)
+        writer.write(frame(0))
+        writer.finish(duration_seconds=1)
+    thread.join(30)
+    assert ["holds embeddings of tiny" in refusal for refusal in refusals] == [True]
+    assert catalog.get_model(connection) == MODEL
+
+
+def wait_for_a_lock(dsn: str, thread: threading.Thread) -> None:
+    """Return when a session waits for a lock of another one, or the thread has ended without."""
+    with psycopg.connect(dsn, autocommit=True) as watcher:
+        waits = "select exists (select from pg_locks where not granted)"
+        while thread.is_alive() and watcher.execute(waits).fetchone() != (True,):
+            pass
+
+
+def test_two_videos_are_stored_at_the_same_time(dsn: str, connection: Connection) -> None:
+    with psycopg.connect(dsn, autocommit=True) as other, store.write_video(connection, new_video(), MODEL) as writer:
+        assert writer is not None
+        other.execute("set lock_timeout = '5s'")
+        write(other, new_video("/b.mp4", content=2))
+        writer.write(frame(0))
+        writer.finish(duration_seconds=1)
+    assert counts(connection) == (2, 9)
+
+
+def test_a_video_of_another_model_is_refused_and_replaces_nothing(connection: Connection) -> None:
     write(connection, new_video())
-    for batch in (1, 7, 100):
-        with store.write_video(connection, again(connection), MODEL) as writer:
-            assert writer is not None
-            frames = [
-                FrameEmbeddings(**{**vars(frame(0)), "frame_index": i, "pts_seconds": float(i)}) for i in range(100)
-            ]
-            for start in range(0, len(frames), batch):
-                writer.write(frames[start : start + batch])
-            writer.finish(duration_seconds=100)
-        runs.append(
-            connection.execute(
-                "select first_frame, last_frame, patch_index from vsdb.patch_runs order by 1, 2, 3"
-            ).fetchall()
-        )
-    assert runs[0] == runs[1] == runs[2]
+    for model, holds in ((other_model(), "other weights of tiny"), (other_model("RN50x4"), "embeddings of tiny")):
+        with (
+            pytest.raises(DatabaseError, match=f"this database holds {holds}"),
+            store.write_video(connection, again(connection), model),
+        ):
+            pass
+    assert counts(connection) == (1, 6)
+    connection.execute("delete from vsdb.models")
+    with pytest.raises(DatabaseError, match="embeddings of no model"):
+        write(connection, new_video(content=2))
+
+
+def test_where_a_run_of_alike_patches_ends_does_not_depend_on_the_device(connection: Connection) -> None:
+    """Runs of 32 frames at most are gathered from each COPY, which therefore holds 64, whatever the batches were."""
+    with store.write_video(connection, new_video(), MODEL) as writer:
+        assert writer is not None
+        for index in range(100):
+            writer.write(replace(frame(0), frame_index=index, pts_seconds=float(index)))
+        writer.finish(duration_seconds=100)
+    runs = connection.execute("select distinct first_frame, last_frame from vsdb.patch_runs order by 1, 2").fetchall()
+    assert runs == [(0, 31), (32, 63), (64, 95), (96, 99)]
     assert counts(connection) == (1, 300)

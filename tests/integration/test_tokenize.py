@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import functools
 import random
+import shutil
+import subprocess
+import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +22,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from vsdb.database import text_tower
+from vsdb.database import schema, text_tower
+from vsdb.database.embedded import EmbeddedServer
 from vsdb.model.tokenizer_rules import read_tokenizer_rules
 
 Connection = psycopg.Connection[Any]
@@ -158,11 +162,40 @@ def test_locale_c(tokenizing: Connection, dsn: str) -> None:
         tokenizing.execute("drop database text_locale_c with (force)")
 
 
+@pytest.fixture
+def turkish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    """A database of a server that knows Turkish, which is compiled here: few machines have it."""
+    with tempfile.TemporaryDirectory(prefix="vsdb-test-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)  # the server may run as another user
+        compile_it = ["localedef", "--no-archive", "-i", "tr_TR", "-f", "UTF-8", str(home / "tr_TR.UTF-8")]
+        if shutil.which("localedef") is None or subprocess.run(compile_it, capture_output=True).returncode:
+            pytest.skip("the Turkish locale cannot be compiled here (localedef -i tr_TR)")
+        monkeypatch.setenv("LOCPATH", folder)
+        server = EmbeddedServer(home)
+        with psycopg.connect(server.start(), autocommit=True) as owner:
+            owner.execute(
+                "create database turkish template template0 encoding 'UTF8' locale_provider libc locale 'tr_TR.UTF-8'"
+            )
+        with psycopg.connect(server.dsn("turkish") or "", autocommit=True) as connection:
+            schema.migrate(connection)
+            text_tower.install_tokenizer(connection)
+            yield connection
+        server.stop()
+
+
+def test_a_turkish_locale(turkish: Connection) -> None:
+    """There the lower case of I has no dot, and a red LIGHT would be another word."""
+    assert turkish.execute("select lower('TITLE I')").fetchone() == ("tıtle ı",)
+    assert tokenize(turkish, "TITLE I") == tokenize(turkish, "title i") == expected_tokens("title i")
+    for prompt in ("A RED LIGHT IN ISTANBUL", *PROMPTS):
+        if not is_guessed(prompt):
+            assert tokenize(turkish, prompt) == expected_tokens(prompt), ascii(prompt)
+
+
 def apply_schema(connection: Connection) -> None:
-    folder = Path(__file__).parents[2] / "sql"
-    names = ["migrations/0001_whole_path.sql", "migrations/0002_text_tower.sql", "tokenize.sql", "embed.sql"]
-    for name in names:
-        connection.execute((folder / name).read_bytes())
+    for path in [each.path for each in schema.all_migrations()] + schema.function_files():
+        connection.execute(path.read_bytes())
     lowered = connection.execute("select lower('É')").fetchone()
     assert lowered == ("É",), "the locale is not C"
 

@@ -39,6 +39,22 @@ def test_the_index_is_built_and_statistics_are_fresh(filled: Connection, monkeyp
     assert filled.execute("select reltuples from pg_class where oid = 'vsdb.patches'::regclass").fetchone() == (1600,)
 
 
+def test_an_index_that_is_not_valid_is_none_and_is_built_again(connection: Connection) -> None:
+    """As a build of ``create index concurrently`` leaves it behind that was cut off."""
+    search_data.add_video(connection, "/a.mp4", search_data.scores([0, 80, 0, 60, 0, 0]))
+    search_data.pretend_size(connection, 10_000_000)
+    upkeep.build_index(connection, min_patches=0)
+    told = """select vsdb.has_index(), vsdb.needs_index(0),
+                     (select scan from vsdb.choose_scan(null, null, false))"""
+    assert connection.execute(told).fetchone() == (True, False, "index")
+    connection.execute(
+        "update pg_index set indisvalid = false where indexrelid = 'vsdb.patch_runs_embedding_l2'::regclass"
+    )
+    assert connection.execute(told).fetchone() == (False, True, "runs")
+    assert upkeep.build_index(connection, min_patches=0)
+    assert connection.execute(told).fetchone() == (True, False, "index")
+
+
 def test_the_index_holds_no_rows_from_before_the_turning(connection: Connection) -> None:
     search_data.add_video(connection, "/a.mp4", search_data.scores([0, 80, 0, 60, 0, 0]))
     upkeep.build_index(connection, min_patches=0)

@@ -10,7 +10,7 @@ from vsdb.errors import OutputError, VideoError
 from vsdb.look.contact_sheet import MAX_CELLS, Cell, as_jpeg, cell, draw_sheet
 from vsdb.look.cut import clip_suffix, cut_clip, encode_clip
 from vsdb.look.own_files import MARK, comment, moment_name, own_file, slug
-from vsdb.look.pictures import Picture, best_frame, draw_box
+from vsdb.look.pictures import BestFrame, best_frame, draw_box
 from vsdb.look.player import play
 from vsdb.readable import visible_lines
 from vsdb.types import Moment
@@ -84,7 +84,7 @@ def play_first(moments: Sequence[Moment]) -> bool:
     return True
 
 
-def _picture(moment: Moment) -> Picture | None:
+def _picture(moment: Moment) -> BestFrame | None:
     try:
         picture = best_frame(moment)
     except VideoError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vsdb.database.status import DatabaseStatus
 from vsdb.readable import clock, visible, visible_lines
-from vsdb.types import IngestResult, Moment, Video
+from vsdb.types import MOMENT_COLUMNS, IngestResult, Moment, Video
 
 
 def say(message: str) -> None:
@@ -41,10 +41,8 @@ def moments_csv(moments: Sequence[Moment]) -> str:
     """Moments as CSV with a header; the columns of ``vsdb.search``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow("rank video_path start_seconds end_seconds best_seconds score x y width height video_id z".split())
-    for each in moments:
-        times = (each.start_seconds, each.end_seconds, each.best_seconds)
-        writer.writerow([each.rank, each.video_path, *times, each.score, *each.box, each.video_id, each.z])
+    writer.writerow(MOMENT_COLUMNS)
+    writer.writerows(each.as_row() for each in moments)
     return out.getvalue().rstrip("\n")
 
 
@@ -55,6 +53,7 @@ def moments_table(moments: Sequence[Moment]) -> str:
             str(each.rank),
             f"{each.score:.1f}",
             "" if each.z is None else f"{each.z:.1f}",
+            each.match or "",
             f"{clock(each.start_seconds)} - {clock(each.end_seconds)}",
             clock(each.best_seconds),
             "{},{} {}x{}".format(*each.box),
@@ -62,7 +61,8 @@ def moments_table(moments: Sequence[Moment]) -> str:
         )
         for each in moments
     ]
-    return table(["rank", "score", "z", "start - end", "best", "box (px)", "video"], rows, right={0, 1, 2, 3, 4})
+    header = ["rank", "score", "z", "match", "start - end", "best", "box (px)", "video"]
+    return table(header, rows, right={0, 1, 2, 4, 5})
 
 
 def ingest_line(result: IngestResult) -> str:

@@ -51,7 +51,7 @@ def query(
     within: Annotated[
         float, typer.Option(metavar="SECONDS", callback=positive, help="How soon --then must follow.")
     ] = search.DEFAULT_WITHIN_SECONDS,
-    max_moments: MaxMoments = 6,
+    max_moments: MaxMoments = search.Narrowing.max_moments,
     min_score: Annotated[
         float | None,
         typer.Option(metavar="S", help="Only patches with at least this score (100 x cosine).", show_default=False),
@@ -67,7 +67,7 @@ def query(
     gap: Annotated[
         float,
         typer.Option(metavar="SECONDS", callback=not_negative, help="Hits closer in time than this are one moment."),
-    ] = 2.0,
+    ] = search.Narrowing.gap_seconds,
     video: Video = None,
     from_seconds: From = None,
     to_seconds: To = None,
@@ -157,7 +157,7 @@ def _look(
 def explain(
     prompt: Annotated[str, typer.Argument(help="The prompt, in plain words.")],
     dsn: Dsn = None,
-    max_moments: MaxMoments = 6,
+    max_moments: MaxMoments = search.Narrowing.max_moments,
     video: Video = None,
     from_seconds: From = None,
     to_seconds: To = None,

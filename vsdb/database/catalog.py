@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
 from psycopg import sql
 from psycopg.rows import class_row
 
 from vsdb.database import Connection, schema
 from vsdb.errors import DatabaseError
-from vsdb.types import ModelInfo, Video
+from vsdb.types import ModelInfo, Video, VideoSampling
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredVideo:
+class StoredVideo(VideoSampling):
     """What the database knows of one content."""
 
     video_id: int
     video_path: str
     content_sha256: bytes
-    every_seconds: float
-    patch_size: int
-    stride: int
-    keyframes: bool
-    skip_unchanged: bool
     recorded_at: datetime | None
     num_frames: int
     num_patches: int
@@ -65,13 +59,10 @@ def find_file(connection: Connection, video_id: int) -> StoredFile | None:
 
 
 def _find(connection: Connection, condition: sql.SQL, value: bytes | str) -> StoredVideo | None:
-    query = sql.SQL(
-        """select video_id, video_path, content_sha256, every_seconds, patch_size, stride, keyframes, skip_unchanged,
-                  recorded_at, num_frames, num_patches
-           from vsdb.videos where """
-    )
+    names = sql.SQL(", ").join(sql.Identifier(each.name) for each in fields(StoredVideo))
+    query = sql.SQL("select {} from vsdb.videos where {}").format(names, condition)
     with connection.cursor(row_factory=class_row(StoredVideo)) as cursor:
-        return cursor.execute(query + condition, [value]).fetchone()
+        return cursor.execute(query, [value]).fetchone()
 
 
 def move_video(connection: Connection, video_id: int, new_path: str) -> None:
@@ -141,24 +132,26 @@ def remove_videos(connection: Connection, pattern: str) -> list[str]:
 
 def get_model(connection: Connection) -> ModelInfo | None:
     """The model whose embeddings the database holds; None while it holds no video."""
-    row = connection.execute(
-        """select model_name, weights_sha256, weights_path, embedding_dim, image_size, image_mean, image_std,
-                  interpolation, resize_mode from vsdb.models where exists (select from vsdb.videos)"""
-    ).fetchone()
-    if row is None:
-        return None
-    name, sha256, path, dim, size, mean, std, interpolation, mode = row
-    return ModelInfo(
-        model_name=name,
-        weights_sha256=sha256,
-        weights_path=path,
-        embedding_dim=dim,
-        image_size=size,
-        image_mean=tuple(mean),
-        image_std=tuple(std),
-        interpolation=interpolation,
-        resize_mode=mode,
-    )
+    names = ", ".join(each.name for each in fields(ModelInfo))
+    with connection.cursor(row_factory=class_row(ModelInfo)) as cursor:
+        return cursor.execute(f"select {names} from vsdb.models where exists (select from vsdb.videos)").fetchone()
+
+
+def require_model(connection: Connection) -> ModelInfo:
+    """The model whose embeddings the database holds.
+
+    Raises:
+        DatabaseError: it holds no video yet.
+    """
+    model = get_model(connection)
+    if model is None:
+        raise no_video_error()
+    return model
+
+
+def no_video_error() -> DatabaseError:
+    """The answer to a question that comes before the first video."""
+    return DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
 
 
 def register_model(connection: Connection, info: ModelInfo) -> None:
@@ -177,7 +170,7 @@ def register_model(connection: Connection, info: ModelInfo) -> None:
 
 
 def _replace_model(connection: Connection, info: ModelInfo) -> None:
-    values = _model_row(info)
+    values = vars(info)
     # The same model's row stays in place: another process may be waiting for it to store its first video.
     if connection.execute(
         "update vsdb.models set weights_path = %s where weights_sha256 = %s", [info.weights_path, info.weights_sha256]
@@ -203,17 +196,3 @@ def other_model_error(stored: str, asked: str) -> DatabaseError:
         f"this database holds {what}, and one database holds one model ({asked} was asked for); "
         "put the other model in a database of its own: --dsn DSN, or VSDB_HOME=FOLDER for a second embedded one"
     )
-
-
-def _model_row(info: ModelInfo) -> dict[str, Any]:
-    return {
-        "model_name": info.model_name,
-        "weights_sha256": info.weights_sha256,
-        "weights_path": info.weights_path,
-        "embedding_dim": info.embedding_dim,
-        "image_size": info.image_size,
-        "image_mean": list(info.image_mean),
-        "image_std": list(info.image_std),
-        "interpolation": info.interpolation,
-        "resize_mode": info.resize_mode,
-    }

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import conninfo
 
 from vsdb.config import Settings
-from vsdb.database import Connection
+from vsdb.database import Connection, schema
 from vsdb.database.embedded import CONNECT_TIMEOUT_SECONDS, EmbeddedServer
 from vsdb.errors import DatabaseError, UsageError
 
@@ -18,6 +18,62 @@ _MALFORMED = (
     "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / ? # and % in the password written as %40 %3A %2F %3F "
     "%23 and %25"
 )
+
+
+class Database:
+    """The one connection of an index or an ingest, opened anew after it was lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        """
+        Args:
+            settings: which database.
+
+        Raises:
+            DatabaseError: no connection.
+        """
+        self._settings = settings
+        self._connection = open_connection(settings)
+        self._is_ready = False
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, to a schema that fits; an embedded database is set up if it is new.
+
+        Raises:
+            DatabaseError: the schema is missing, older or newer; says what to run.
+        """
+        if not self._is_ready:
+            self._make_ready(create=self._settings.dsn is None)
+        return self._connection
+
+    def reopen(self) -> Connection:
+        """The connection, opened anew where it was lost; any new database is set up.
+
+        Raises:
+            DatabaseError: no connection, or as for :attr:`connection`.
+        """
+        if self._connection.closed:
+            self._connection = open_connection(self._settings)
+        self._make_ready(create=True)
+        return self._connection
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no connection (any more)."""
+        return self._connection.closed
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the database has no tables of vsdb yet."""
+        return not self._is_ready and schema.is_empty(self._connection)
+
+    def close(self) -> None:
+        """Close the connection; an embedded server stays up for the next one."""
+        self._connection.close()
+
+    def _make_ready(self, *, create: bool) -> None:
+        (schema.ensure if create else schema.check)(self._connection)
+        self._is_ready = True
 
 
 def find_dsn(settings: Settings) -> str:

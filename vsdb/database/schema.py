@@ -59,9 +59,9 @@ def all_migrations() -> list[Migration]:
 
 
 def function_files() -> list[Path]:
-    """The files that every migrate applies again: views first, then functions by name, grants last."""
-    order = {"views.sql": 0, "grants.sql": 2}
-    return sorted(sql_folder().glob("*.sql"), key=lambda path: (order.get(path.name, 1), path.name))
+    """The files that every migrate applies again, in the order of ``sql/functions/order.txt``; grants come last."""
+    folder = sql_folder() / "functions"
+    return [folder / name for name in (folder / "order.txt").read_text().split()]
 
 
 def migrate(connection: Connection) -> list[str]:
@@ -81,11 +81,23 @@ def migrate(connection: Connection) -> list[str]:
         applied = _applied(connection)
         _check_history(applied)
         pending = [each for each in all_migrations() if each.migration_id not in applied]
+        if pending:
+            drop_functions(connection)  # those of the version before are bound to its tables
         _apply([each.path for each in pending], connection)
         for each in pending:
             _record(connection, each.migration_id, each.path.name, each.sha256)
         apply_functions(connection)
+        _measure_background(connection)
     return [each.path.stem for each in pending]
+
+
+def _measure_background(connection: Connection) -> None:
+    """Measure the neutral prompts where a migration has emptied their figures: without them nothing is refused."""
+    connection.execute(
+        """select vsdb.refresh_background()
+           where exists (select from vsdb.videos) and not exists (select from vsdb.background)
+             and not exists (select from vsdb.neutral_prompts where embedding is null)"""
+    )
 
 
 def apply_functions(connection: Connection) -> None:

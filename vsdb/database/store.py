@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsdb.database import Connection
+from vsdb.database.binary_copy import Columns, copy_columns
 from vsdb.database.catalog import other_model_error
 from vsdb.database.thumbnails import copy_thumbnails
-from vsdb.types import ModelInfo
+from vsdb.types import EmbeddedFrame, ModelInfo, OpenedVideo
 
-_COPY = """copy vsdb.patches
-    (video_id, pts_seconds, frame_index, patch_index, x, y, width, height, embedding) from stdin (format binary)"""
+_PATCHES = "vsdb.patches (video_id, pts_seconds, frame_index, patch_index, x, y, width, height, embedding)"
 FRAMES_A_COPY = 64  # a trigger gathers runs of alike patches from each COPY: they must not depend on the device
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,64 +27,43 @@ class NewVideo:
     video_path: str
     content_sha256: bytes
     size_bytes: int
-    width: int
-    height: int
-    every_seconds: float
-    patch_size: int
-    stride: int
-    recorded_at: datetime | None
-    keyframes: bool = False
-    skip_unchanged: bool = False
+    opened: OpenedVideo
     replaces: int | None = None
     """video_id of this content's rows, which are to be made anew."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameEmbeddings:
-    """The patch embeddings of one sampled frame."""
-
-    frame_index: int
-    pts_seconds: float
-    boxes: NDArray[np.int32]
-    """Shape (P, 4): x, y, width, height in pixels."""
-    embeddings: NDArray[np.float16]
-    """Shape (P, embedding_dim), rows of length 1."""
-    thumbnail: bytes | None = None
-    """The frame as a small JPEG; None stores no picture of it."""
 
 
 class VideoWriter:
     """Writes the rows of one video inside the transaction that :func:`write_video` opened."""
 
-    def __init__(self, connection: Connection, video_id: int) -> None:
+    def __init__(self, connection: Connection, video_id: int, boxes: NDArray[np.int32]) -> None:
         self._connection = connection
         self._video_id = video_id
-        self._waiting: list[FrameEmbeddings] = []
+        self._boxes = boxes
+        self._waiting: list[EmbeddedFrame] = []
         self.num_frames = 0
         self.num_patches = 0
 
-    def write(self, frames: list[FrameEmbeddings]) -> None:
-        """Take the patches of some frames; every so many frames are one COPY, however they come."""
-        self._waiting += frames
-        self.num_frames += len(frames)
-        self.num_patches += sum(len(frame.embeddings) for frame in frames)
-        while len(self._waiting) >= FRAMES_A_COPY:
-            self._copy(self._waiting[:FRAMES_A_COPY])
-            del self._waiting[:FRAMES_A_COPY]
+    def write(self, frame: EmbeddedFrame) -> None:
+        """Take the patches of the next frame; every so many frames are one COPY, however they come."""
+        self._waiting.append(frame)
+        self.num_frames += 1
+        self.num_patches += len(frame.embeddings)
+        if len(self._waiting) == FRAMES_A_COPY:
+            self._copy_waiting()
 
     def finish(self, *, duration_seconds: float) -> None:
         """Write what is left, and the counts and the length, known only now."""
         if self._waiting:
-            self._copy(self._waiting)
+            self._copy_waiting()
         self._connection.execute(
             "update vsdb.videos set num_frames = %s, num_patches = %s, duration_seconds = %s where video_id = %s",
             [self.num_frames, self.num_patches, duration_seconds, self._video_id],
         )
 
-    def _copy(self, frames: list[FrameEmbeddings]) -> None:
-        rows = b"".join(_copy_rows(self._video_id, frame) for frame in frames)
-        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(_COPY_HEADER + rows + _COPY_TRAILER)
+    def _copy_waiting(self) -> None:
+        frames, self._waiting = self._waiting, []
+        with self._connection.cursor() as cursor:
+            copy_columns(cursor, _PATCHES, (_columns(self._video_id, self._boxes, frame) for frame in frames))
         thumbnails = [(each.frame_index, each.pts_seconds, each.thumbnail) for each in frames if each.thumbnail]
         if thumbnails:
             copy_thumbnails(self._connection, self._video_id, thumbnails)
@@ -112,67 +88,38 @@ def write_video(connection: Connection, video: NewVideo, model: ModelInfo) -> It
             [video.replaces, video.video_path, video.content_sha256],
         )
         # Two ingests of one video: the second waits here for the first one's commit and finds its row.
+        values = _video_row(video)
         row = connection.execute(
-            """insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
-                                        every_seconds, patch_size, stride, recorded_at, keyframes, skip_unchanged,
-                                        num_frames, num_patches)
-               values (%s, %s, %s, 0, %s, %s, %s, %s, %s, %s, %s, %s, 1, 1)
-               on conflict do nothing returning video_id""",
-            [
-                video.video_path,
-                video.content_sha256,
-                video.size_bytes,
-                video.width,
-                video.height,
-                video.every_seconds,
-                video.patch_size,
-                video.stride,
-                video.recorded_at,
-                video.keyframes,
-                video.skip_unchanged,
-            ],
+            f"""insert into vsdb.videos ({", ".join(values)}) values ({", ".join(["%s"] * len(values))})
+                on conflict do nothing returning video_id""",
+            list(values.values()),
         ).fetchone()
-        yield VideoWriter(connection, row[0]) if row else None
+        yield VideoWriter(connection, row[0], video.opened.boxes) if row else None
 
 
-def _copy_rows(video_id: int, frame: FrameEmbeddings) -> bytes:
-    """Rows of one frame in COPY's binary format: field count, then length and big-endian value of each field.
-
-    Source: PostgreSQL documentation, COPY, "Binary Format"; halfvec's own layout (dimension, zero, numbers) is
-    that of pgvector's ``halfvec_send``.
-    """
-    num_patches, dim = frame.embeddings.shape
-    rows = np.zeros(num_patches, dtype=_row_dtype(dim))
-    rows["num_fields"] = 9
-    for name in _FIELDS:
-        rows[f"{name}_length"] = rows.dtype[name].itemsize
-    rows["video_id"] = video_id
-    rows["pts_seconds"] = frame.pts_seconds
-    rows["frame_index"] = frame.frame_index
-    rows["patch_index"] = np.arange(num_patches)
-    for column, name in enumerate(("x", "y", "width", "height")):
-        rows[name] = frame.boxes[:, column]
-    rows["embedding"]["dim"] = dim
-    rows["embedding"]["values"] = frame.embeddings
-    return rows.tobytes()
+def _video_row(video: NewVideo) -> dict[str, Any]:
+    """A row of ``vsdb.videos``; length and counts are known when the last frame is written."""
+    return {
+        "video_path": video.video_path,
+        "content_sha256": video.content_sha256,
+        "size_bytes": video.size_bytes,
+        "width": video.opened.width,
+        "height": video.opened.height,
+        "recorded_at": video.opened.recorded_at,
+        **vars(video.opened.sampling),
+        "duration_seconds": 0,
+        "num_frames": 1,
+        "num_patches": 1,
+    }
 
 
-_FIELDS = {
-    "video_id": ">i8",
-    "pts_seconds": ">f8",
-    "frame_index": ">i4",
-    "patch_index": ">i2",
-    "x": ">i2",
-    "y": ">i2",
-    "width": ">i2",
-    "height": ">i2",
-    "embedding": None,
-}
-
-
-def _row_dtype(dim: int) -> np.dtype[Any]:
-    halfvec = [("dim", ">i2"), ("zero", ">i2"), ("values", ">f2", (dim,))]
-    fields: list[Any] = [("num_fields", ">i2")]
-    for name, kind in _FIELDS.items():
-        fields += [(f"{name}_length", ">i4"), (name, kind or halfvec)]
-    return np.dtype(fields)
+def _columns(video_id: int, boxes: NDArray[np.int32], frame: EmbeddedFrame) -> Columns:
+    num_patches = len(frame.embeddings)
+    return [
+        np.full(num_patches, video_id, np.int64),
+        np.full(num_patches, frame.pts_seconds, np.float64),
+        np.full(num_patches, frame.frame_index, np.int32),
+        np.arange(num_patches, dtype=np.int16),
+        *boxes.astype(np.int16).T,
+        frame.embeddings,
+    ]

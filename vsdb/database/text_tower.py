@@ -1,4 +1,4 @@
-"""Fills the tables that `vsdb.tokenize` and `vsdb.embed` read. Never imports torch."""
+"""Fills the tables that ``vsdb.tokenize`` and ``vsdb.embed`` read. Never imports torch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 from psycopg import sql
 
-from vsdb.model.text_tower import TextLayer, TextTower, extract_text_tower
+from vsdb.database import Connection
+from vsdb.database.binary_copy import copy_columns
+from vsdb.model.text_tower import TextLayer, TextTower
 from vsdb.model.tokenizer_rules import TokenizerRules, read_tokenizer_rules, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     import psycopg
+    from typing_extensions import LiteralString
 
-__all__ = ["TextLayer", "TextTower", "extract_text_tower", "install_text_tower", "install_tokenizer"]
-
-# Advisory lock of everything that fills these tables: two installs take turns.
-_INSTALL_LOCK = 0x76736462_0002
+_INSTALL_LOCK = 0x76736462_0002  # everything that fills these tables takes it: two installs take turns
 
 _TOWER_TABLES = (
     "text_weights", "text_tokens", "text_positions", "text_layers", "text_towers", "prompt_embeddings",
@@ -28,14 +28,10 @@ _TOKENIZER_TABLES = (
     "token_merges", "character_folds", "character_lowers", "character_ranges", "html_entities", "tokenizers",
 )  # fmt: skip
 
-# Numbers of the matrices in vsdb.text_weights.matrix.
-_PROJECTION, _ATTENTION_IN, _ATTENTION_OUT, _MLP_IN, _MLP_OUT = range(5)
-
-# Rows turned into bytes at a time: some 30 MB for the widest towers.
-_COPY_ROWS = 8192
+_PROJECTION, _ATTENTION_IN, _ATTENTION_OUT, _MLP_IN, _MLP_OUT = range(5)  # vsdb.text_weights.matrix
 
 
-def install_text_tower(connection: psycopg.Connection[Any], tower: TextTower | None) -> bool:
+def install_text_tower(connection: Connection, tower: TextTower | None) -> bool:
     """Store the text tower in place of the one that is there, as a whole or not at all.
 
     All rows are written in one transaction: whoever asks meanwhile gets answers from the old tower, and an
@@ -43,7 +39,7 @@ def install_text_tower(connection: psycopg.Connection[Any], tower: TextTower | N
 
     Args:
         connection: may insert into, delete from and analyze the tables of schema vsdb.
-        tower: None when the model's text tower has another architecture; `vsdb.embed` then says to use
+        tower: None when the model's text tower has another architecture; ``vsdb.embed`` then says to use
             "vsdb query".
 
     Returns:
@@ -54,16 +50,16 @@ def install_text_tower(connection: psycopg.Connection[Any], tower: TextTower | N
     def fill(cursor: psycopg.Cursor[Any]) -> None:
         if tower is None:
             query = "insert into vsdb.text_towers (tower_sha256, architecture) values (%s, 'other')"
-            cursor.execute(query, (tower_sha256,))
+            cursor.execute(query, [tower_sha256])
         else:
             _insert_tower(cursor, tower, tower_sha256)
         _forget_planned_embeddings(cursor)
 
-    present = "select 1 from vsdb.text_towers where tower_sha256 = %s"
-    return _replace_tables(connection, _TOWER_TABLES, (present, tower_sha256), fill)
+    present = "select from vsdb.text_towers where tower_sha256 = %s"
+    return _replace_tables(connection, _TOWER_TABLES, fill, present=present, sha256=tower_sha256)
 
 
-def install_tokenizer(connection: psycopg.Connection[Any]) -> bool:
+def install_tokenizer(connection: Connection) -> bool:
     """Store the rules of open_clip's tokenizer: merges, Unicode properties, replacements.
 
     Args:
@@ -79,22 +75,24 @@ def install_tokenizer(connection: psycopg.Connection[Any]) -> bool:
 
     def fill(cursor: psycopg.Cursor[Any]) -> None:
         _insert_rules(cursor, read_tokenizer_rules())
-        cursor.execute("insert into vsdb.tokenizers (rules_sha256) values (%s)", (fingerprint,))
+        cursor.execute("insert into vsdb.tokenizers (rules_sha256) values (%s)", [fingerprint])
 
-    present = "select 1 from vsdb.tokenizers where rules_sha256 = %s"
-    return _replace_tables(connection, _TOKENIZER_TABLES, (present, fingerprint), fill)
+    present = "select from vsdb.tokenizers where rules_sha256 = %s"
+    return _replace_tables(connection, _TOKENIZER_TABLES, fill, present=present, sha256=fingerprint)
 
 
 def _replace_tables(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     tables: tuple[str, ...],
-    present: tuple[str, bytes],
     fill: Callable[[psycopg.Cursor[Any]], None],
+    *,
+    present: LiteralString,
+    sha256: bytes,
 ) -> bool:
-    """Empty and fill the tables in one transaction, unless the query `present` finds a row."""
+    """Empty and fill the tables in one transaction, unless the query ``present`` finds a row."""
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", (_INSTALL_LOCK,))
-        if cursor.execute(present[0], (present[1],)).fetchone():
+        cursor.execute("select pg_advisory_xact_lock(%s)", [_INSTALL_LOCK])
+        if cursor.execute(present, [sha256]).rowcount:
             return False
         for table in tables:
             # Not truncate: it would make every question wait for the end of the install.
@@ -114,9 +112,6 @@ def _forget_planned_embeddings(cursor: psycopg.Cursor[Any]) -> None:
         cursor.execute("alter function vsdb.embed(text) immutable")
 
 
-# Text tower
-
-
 def _insert_tower(cursor: psycopg.Cursor[Any], tower: TextTower, tower_sha256: bytes) -> None:
     cursor.execute(
         "insert into vsdb.text_towers (tower_sha256, architecture, width, heads, layers, mlp_ratio,"
@@ -130,11 +125,11 @@ def _insert_tower(cursor: psycopg.Cursor[Any], tower: TextTower, tower_sha256: b
     )  # fmt: skip
     for number, layer in enumerate(tower.layers, start=1):
         _insert_layer(cursor, number, layer)
-    _copy_rows(cursor, "text_weights (layer, matrix, part, row_index, weights)", _weight_blocks(tower))
-    tokens = (np.arange(len(tower.token_embedding), dtype=">i4"), tower.token_embedding.astype(">f2"))
-    _copy_rows(cursor, "text_tokens (token, embedding)", [tokens])
-    positions = (np.arange(1, tower.context_length + 1, dtype=">i2"), tower.position_embedding.astype(">f4"))
-    _copy_rows(cursor, "text_positions (position, embedding)", [positions])
+    copy_columns(cursor, "vsdb.text_weights (layer, matrix, part, row_index, weights)", _weight_blocks(tower))
+    tokens = (np.arange(len(tower.token_embedding), dtype=np.int32), tower.token_embedding.astype(np.float16))
+    copy_columns(cursor, "vsdb.text_tokens (token, embedding)", [tokens])
+    positions = (np.arange(1, tower.context_length + 1, dtype=np.int16), tower.position_embedding.astype(np.float32))
+    copy_columns(cursor, "vsdb.text_positions (position, embedding)", [positions])
 
 
 def _insert_layer(cursor: psycopg.Cursor[Any], number: int, layer: TextLayer) -> None:
@@ -150,7 +145,7 @@ def _insert_layer(cursor: psycopg.Cursor[Any], number: int, layer: TextLayer) ->
     )  # fmt: skip
 
 
-def _weight_blocks(tower: TextTower) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+def _weight_blocks(tower: TextTower) -> Iterator[tuple[NDArray[Any], ...]]:
     """The columns of vsdb.text_weights, one block a matrix part, in the order of the primary key."""
     yield _weight_block(0, _PROJECTION, 0, tower.projection)
     for number, layer in enumerate(tower.layers, start=1):
@@ -161,50 +156,10 @@ def _weight_blocks(tower: TextTower) -> Iterator[tuple[npt.NDArray[Any], ...]]:
             yield _weight_block(number, _MLP_OUT, part, weights)
 
 
-def _weight_block(layer: int, matrix: int, part: int, weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], ...]:
+def _weight_block(layer: int, matrix: int, part: int, weights: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     num_rows = len(weights)
-    numbers = (np.full(num_rows, number, dtype=">i2") for number in (layer, matrix, part))
-    return (*numbers, np.arange(num_rows, dtype=">i4"), weights.astype(">f2"))
-
-
-def _copy_rows(cursor: psycopg.Cursor[Any], target: str, blocks: Iterable[tuple[npt.NDArray[Any], ...]]) -> None:
-    """COPY blocks of columns: big-endian arrays of equal length, the last one 2-D."""
-    statement = sql.SQL("copy vsdb." + target + " from stdin (format binary)")
-    with cursor.copy(statement) as copy:
-        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-        for columns in blocks:
-            for start in range(0, len(columns[0]), _COPY_ROWS):
-                copy.write(_binary_rows([column[start : start + _COPY_ROWS] for column in columns]))
-        copy.write(b"\xff\xff")
-
-
-def _binary_rows(columns: list[npt.NDArray[Any]]) -> bytes:
-    """Rows of COPY's binary format: a field count, then each field with its length in front.
-
-    A vector or halfvec is sent as its dimension (int16), an unused int16, and its numbers, all big-endian
-    (`vector_recv` and `halfvec_recv` of pgvector).
-    """
-    *numbers, vectors = columns
-    layout: list[tuple[Any, ...]] = [("num_fields", ">i2")]
-    for index, column in enumerate(numbers):
-        layout += [(f"length{index}", ">i4"), (f"value{index}", column.dtype)]
-    layout += [
-        ("size", ">i4"),
-        ("dim", ">i2"),
-        ("unused", ">i2"),
-        ("vector", vectors.dtype, vectors.shape[1:]),
-    ]
-    rows = np.zeros(len(vectors), dtype=layout)
-    rows["num_fields"] = len(columns)
-    for index, column in enumerate(numbers):
-        rows[f"length{index}"], rows[f"value{index}"] = column.dtype.itemsize, column
-    rows["dim"] = vectors.shape[1]
-    rows["size"] = 4 + vectors.dtype.itemsize * vectors.shape[1]
-    rows["vector"] = vectors
-    return rows.tobytes()
-
-
-# Tokenizer
+    numbers = (np.full(num_rows, number, dtype=np.int16) for number in (layer, matrix, part))
+    return (*numbers, np.arange(num_rows, dtype=np.int32), weights.astype(np.float16))
 
 
 def _insert_rules(cursor: psycopg.Cursor[Any], rules: TokenizerRules) -> None:

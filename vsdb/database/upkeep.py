@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import errors
 
 from vsdb.database import Connection
 from vsdb.database.connect import database_message
-
-if TYPE_CHECKING:
-    from vsdb.model.encoder import Encoder
 
 MIN_PATCHES = 2_000_000  # until then a scan of the patch runs is quick enough to do without a build of minutes
 BYTES_A_RUN = 40_000  # while the index is built: distances to 4,000 lists; dead rows that somebody may see count
@@ -27,12 +24,17 @@ PATCHES_WORTH_STATISTICS = 100_000
 PROGRESS_SECONDS = 1.0
 
 
-def store_neutral_prompts(connection: Connection, encoder: Encoder) -> None:
-    """Embed the neutral prompts that have no embedding yet: here, where the model is loaded anyway."""
+def store_neutral_prompts(connection: Connection, embed_prompt: Callable[[str], NDArray[np.float32]]) -> None:
+    """Embed the neutral prompts that have no embedding yet: at a time when the model is loaded anyway.
+
+    Args:
+        connection: to the database.
+        embed_prompt: gives the embedding of a prompt, shape (embedding_dim,).
+    """
     rows = connection.execute("select prompt from vsdb.neutral_prompts where embedding is null").fetchall()
     with connection.cursor() as cursor:
         for (prompt,) in rows:
-            text = "[" + ",".join(f"{value:.6g}" for value in encoder.embed_prompt(prompt).tolist()) + "]"
+            text = "[" + ",".join(f"{value:.6g}" for value in embed_prompt(prompt).tolist()) + "]"
             cursor.execute("update vsdb.neutral_prompts set embedding = %s where prompt = %s", [text, prompt])
 
 

@@ -28,10 +28,10 @@ class Budget:
         self._changed = threading.Condition()
 
     def take(self, amount: float, *, check: Callable[[], None] = go_on) -> None:
-        """Take so much, when it is there; what is more than the whole capacity is had alone.
+        """Take an amount, and wait until that much is left.
 
         Args:
-            amount: how much; nothing is always there.
+            amount: how much. 0 never waits. More than the whole capacity waits until nothing else is taken.
             check: is called at first and at each :meth:`wake`; what it raises ends the waiting.
 
         Raises:

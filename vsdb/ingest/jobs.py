@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -17,40 +16,13 @@ from numpy.typing import NDArray
 from vsdb.ingest.channels import Budget
 from vsdb.media.files import FileState
 from vsdb.stopping import StoppedError
+from vsdb.types import EmbeddedFrame, OpenedVideo
 
 if TYPE_CHECKING:
     from vsdb.media.changes import ChangeWatch
-    from vsdb.model.encoder import Pictures
+    from vsdb.model.encoder import ModelInput
 
 WAITING_PATCHES = 50_000  # of one video whose turn to be stored has not come; 64 MB of RN50x4's embeddings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """What is known of a video once its first frame is decoded; pixels and seconds."""
-
-    width: int
-    height: int
-    every_seconds: float
-    patch_size: int
-    stride: int
-    boxes: NDArray[np.int32]
-    """Shape (P, 4): x, y, width, height."""
-    declared_seconds: float
-    """Length that the file claims; 0.0 where it claims none."""
-    recorded_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedFrame:
-    """A sampled frame that has passed all stages."""
-
-    frame_index: int
-    pts_seconds: float
-    embeddings: NDArray[np.float16]
-    """Shape (P, embedding_dim), rows of length 1."""
-    thumbnail: bytes | None
-    """The frame as a small JPEG, if that is wanted."""
 
 
 @dataclass(eq=False)
@@ -61,7 +33,7 @@ class Job:
     hashed_file: FileState | None = None
     """The file as it was just before it was hashed."""
     sha256: Future[bytes] = field(default_factory=Future)
-    opened: Future[Opened] = field(default_factory=Future)
+    opened: Future[OpenedVideo] = field(default_factory=Future)
     inbox: SimpleQueue[EmbeddedFrame | None] = field(default_factory=SimpleQueue)
     """Embedded frames in order; None after the last. ``budget`` keeps it short."""
     budget: Budget = field(default_factory=lambda: Budget(WAITING_PATCHES))
@@ -127,15 +99,15 @@ class Batch:
     """Patches to embed at once, of one or more videos, in order."""
 
     parts: list[Part] = field(default_factory=list)
-    pictures: list[Pictures] = field(default_factory=list)
+    inputs: list[ModelInput] = field(default_factory=list)
     """What the model reads, one entry a part that has patches."""
     num_patches: int = 0
     has_end: bool = False
 
-    def add(self, part: Part, pictures: Pictures | None = None) -> None:
-        """Append a part with its pictures."""
+    def add(self, part: Part, inputs: ModelInput | None = None) -> None:
+        """Append a part with what the model reads of it."""
         self.parts.append(part)
         self.num_patches += part.num_patches
         self.has_end |= part.is_end
-        if pictures is not None:
-            self.pictures.append(pictures)
+        if inputs is not None:
+            self.inputs.append(inputs)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,36 +14,26 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from vsdb.database import Connection, catalog, store
 from vsdb.database.catalog import StoredVideo
-from vsdb.database.connect import database_message
-from vsdb.database.store import FrameEmbeddings, NewVideo, VideoWriter
-from vsdb.database.text_tower import install_text_tower, install_tokenizer
-from vsdb.database.upkeep import after_ingest, store_neutral_prompts
-from vsdb.errors import DatabaseError, ModelError, VideoError
+from vsdb.database.connect import Database, database_message
+from vsdb.database.store import NewVideo, VideoWriter, write_video
+from vsdb.database.upkeep import after_ingest
+from vsdb.errors import DatabaseError, VideoError
 from vsdb.ingest.jobs import Job
+from vsdb.ingest.ledger import Ledger
+from vsdb.ingest.model import ModelChoice, load_encoder
 from vsdb.ingest.reporter import Reporter
 from vsdb.ingest.stages import Stages
-from vsdb.model.text_tower import TextTower, extract_text_tower
 from vsdb.types import IngestResult, Sampling, Status
 
 if TYPE_CHECKING:
-    from numpy import int32
-    from numpy.typing import NDArray
-
     from vsdb.model.encoder import Encoder
-    from vsdb.model.load import LoadedModel
 
 LOOK_AHEAD = 32  # videos known to the stages at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """Which model to embed with; the parts not given come from the database."""
-
-    name: str
-    weights: Path | None
-    device: str
+Outcome = tuple[Status, tuple[int, int], str | None]
+"""Of a video: status, the frames and patches that are stored of it, reason."""
 
 
 class Ingest:
@@ -56,7 +44,7 @@ class Ingest:
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
+        database: Database,
         *,
         model: ModelChoice,
         sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
@@ -65,25 +53,23 @@ class Ingest:
     ) -> None:
         """
         Args:
-            connect: opens a connection to the database; called again after a connection was lost.
+            database: where the videos are stored; its connection is opened again where it is lost.
             model: what to embed with.
             sampling: how frames and patches are taken; a video that was sampled otherwise is embedded again
                 only if it differs in a value that is given here.
             force: embed every video again.
             reporter: is told of the progress.
         """
-        self._connect = connect
-        self._connection = connect()
+        self._database = database
         self._model = model
         self._sampling = sampling
         self._force = force
         self._reporter = reporter
         self._stages: Stages
+        self._ledger: Ledger
         self._ahead: deque[Job] = deque()
         self._begun: set[bytes] = set()
         """Hashes of the videos that this run decodes: content that comes twice is decoded once."""
-        self._met: dict[bytes, Path] = {}
-        """Where this run has met each content so far."""
 
     def run(self, paths: list[Path]) -> Iterator[IngestResult]:
         """Ingest each video; what is wrong with one is its result, and the others go on.
@@ -95,6 +81,7 @@ class Ingest:
                 the database cannot be reached).
         """
         num_ingested = 0
+        self._ledger = Ledger(self._database, sampling=self._sampling, force=self._force)
         with closing(Stages(self._sampling)) as stages:
             self._stages = stages
             try:
@@ -105,17 +92,16 @@ class Ingest:
                     self._reporter.finished(result)
                     yield result
             finally:
-                if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
-                    self._connection.close()  # an interrupt came between a command and its answer
-        if num_ingested and not self._connection.closed:
-            after_ingest(self._connection, on_step=self._reporter.preparing, on_warning=self._reporter.warned)
+                if self._database.connection.info.transaction_status == TransactionStatus.ACTIVE:
+                    self._database.close()  # an interrupt came between a command and its answer
+        if num_ingested and not self._database.is_closed:
+            after_ingest(self._database.connection, on_step=self._reporter.preparing, on_warning=self._reporter.warned)
 
     def _in_turn(self, paths: list[Path]) -> Iterator[Job]:
         """Yield a job for each path, and let the stages know of some paths ahead."""
         waiting = iter(paths)
         self._ahead.clear()
         self._begun.clear()
-        self._met.clear()
         while True:
             for path in islice(waiting, LOOK_AHEAD - len(self._ahead)):
                 self._ahead.append(self._stages.announce(path))
@@ -124,9 +110,9 @@ class Ingest:
             yield self._ahead.popleft()
 
     def _decode_ahead(self) -> None:
-        """Begin to decode the next videos as far as they are hashed and seem to need it.
+        """Begin to decode the next videos that are hashed and seem to need it.
 
-        Their turn decides: what was begun in vain is dropped, what was not begun begins then.
+        This is a guess: another process may store a video meanwhile. When a video's turn comes it is looked up again.
         """
         for job in self._ahead:
             if not job.sha256.done():
@@ -134,8 +120,7 @@ class Ingest:
             if job.was_looked_up or job.sha256.exception() or job.sha256.result() in self._begun:
                 continue
             job.was_looked_up = True
-            known = catalog.find_content(self._connection, job.sha256.result())
-            if self._force or known is None or not self._same_sampling(known):
+            if not self._ledger.is_done(self._ledger.find(job.sha256.result())):
                 self._decode(job)
 
     def _decode(self, job: Job, *, is_next: bool = False) -> None:
@@ -145,102 +130,43 @@ class Ingest:
     @cached_property
     def _encoder(self) -> Encoder:
         self._reporter.preparing(f"loading {self._model.name}")
-        from vsdb.model.encoder import Encoder
-        from vsdb.model.load import load_model
-
-        loaded = load_model(self._model.name, weights=self._model.weights)
-        tower = _text_tower(loaded)
-        encoder = Encoder(loaded, device=self._model.device)
-        with self._connection.transaction():
-            catalog.register_model(self._connection, loaded.info)
-            install_tokenizer(self._connection)
-            install_text_tower(self._connection, tower)
-            store_neutral_prompts(self._connection, encoder)
-        return encoder
+        return load_encoder(self._database.connection, self._model)
 
     def _one(self, job: Job) -> IngestResult:
-        path = job.path
         began = time.monotonic()
+        status, (num_frames, num_patches), reason = self._outcome(job)
+        return IngestResult(
+            video_path=str(job.path),
+            status=status,
+            num_frames=num_frames,
+            num_patches=num_patches,
+            seconds=round(time.monotonic() - began, 3),
+            reason=reason,
+        )
 
-        def result(status: Status, stored: tuple[int, int] = (0, 0), reason: str | None = None) -> IngestResult:
-            return IngestResult(
-                video_path=str(path),
-                status=status,
-                num_frames=stored[0],
-                num_patches=stored[1],
-                seconds=round(time.monotonic() - began, 3),
-                reason=reason,
-            )
-
+    def _outcome(self, job: Job) -> Outcome:
         try:
-            _check_name(path)
-            sha256 = job.sha256.result()
-            self._met.setdefault(sha256, path)
-            if self._connection.closed:
-                self._connection = self._connect()
-            known = catalog.find_content(self._connection, sha256)
-            if known and not self._force and self._same_sampling(known):
-                done = filter(None, [self._move(known, path), self._date(known)])
-                return result("unchanged", (known.num_frames, known.num_patches), "; ".join(done) or None)
-            return result("ingested", self._store(job, known.video_id if known else None))
+            return self._settle(job)
         except _StoredElsewhereError as stored:
-            return result("unchanged", stored.counts, "another vsdb has just ingested it")
-        except VideoError as error:
-            return result("failed", reason=str(error))
-        except psycopg.Error as error:
-            return result("failed", reason=f"database: {database_message(error)}")
-        except OSError as error:
-            return result("failed", reason=f"cannot be read: {error.strerror or error}")
-        except (MemoryError, RuntimeError) as error:  # torch says RuntimeError, also when a device's memory is full
-            return result(
-                "failed", reason=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
+            return "unchanged", stored.counts, "another vsdb has just ingested it"
         except DatabaseError as error:
-            if not self._connection.closed:
-                raise
-            return result("failed", reason=str(error))
+            if not self._database.is_closed:
+                raise  # it is every video's
+            return "failed", (0, 0), str(error)
+        except (VideoError, psycopg.Error, OSError, MemoryError, RuntimeError) as error:
+            return "failed", (0, 0), _reason(error)
 
-    def _same_sampling(self, known: StoredVideo) -> bool:
-        names = ("every_seconds", "patch_size", "stride", "keyframes", "skip_unchanged")
-        return all(getattr(self._sampling, name) in (None, getattr(known, name)) for name in names)
-
-    def _move(self, known: StoredVideo, path: Path) -> str | None:
-        """Follow a file to its new place; a copy beside the original changes nothing."""
-        if known.video_path == str(path):
-            return None
-        if os.path.lexists(known.video_path):
-            return f"same content as {known.video_path}"
-        catalog.move_video(self._connection, known.video_id, str(path))
-        return f"moved from {known.video_path}"
-
-    def _date(self, known: StoredVideo) -> str | None:
-        """Note when it was recorded, if that is given and new."""
-        given = self._sampling.recorded_at
-        if given is None or given == known.recorded_at:
-            return None
-        catalog.set_recorded_at(self._connection, known.video_id, given)
-        return f"recorded at {given.isoformat()}"
-
-    def _make_room(self, path: Path, sha256: bytes, *, behind: frozenset[Path] = frozenset()) -> None:
-        """Let what is stored under this path follow its file, if other content has taken its place.
-
-        Recorders rename: today's file takes the name of yesterday's, and yesterday's another one. ``behind`` are the
-        names that wait for this one: where files have swapped theirs, the last row in the circle gives way.
-        """
-        stored = catalog.find_path(self._connection, str(path))
-        if stored is None or stored.content_sha256 == sha256:
-            return
-        new_path = self._path_of(stored.content_sha256)
-        if new_path and new_path not in behind | {path}:
-            self._make_room(new_path, stored.content_sha256, behind=behind | {path})
-            catalog.move_video(self._connection, stored.video_id, str(new_path))
-
-    def _path_of(self, sha256: bytes) -> Path | None:
-        """Where this run has met a content, or is about to."""
-        for job in self._ahead:
-            if job.sha256.exception() is None:
-                self._met.setdefault(job.sha256.result(), job.path)
-        return self._met.get(sha256)
+    def _settle(self, job: Job) -> Outcome:
+        """Store a video, or note what is new of one that is stored."""
+        _check_name(job.path)
+        sha256 = job.sha256.result()
+        self._ledger.meet(sha256, job.path)
+        if self._database.is_closed:
+            self._database.reopen()
+        known = self._ledger.find(sha256)
+        if known and self._ledger.is_done(known):
+            return "unchanged", (known.num_frames, known.num_patches), self._ledger.follow(known, job.path)
+        return "ingested", self._store(job, known.video_id if known else None), None
 
     def _store(self, job: Job, replaces: int | None) -> tuple[int, int]:
         self._decode(job, is_next=True)
@@ -251,40 +177,23 @@ class Ingest:
             video_path=str(job.path),
             content_sha256=job.sha256.result(),
             size_bytes=job.hashed_file.size_bytes,
-            width=opened.width,
-            height=opened.height,
-            every_seconds=opened.every_seconds,
-            patch_size=opened.patch_size,
-            stride=opened.stride,
-            recorded_at=opened.recorded_at,
-            keyframes=bool(self._sampling.keyframes),
-            skip_unchanged=bool(self._sampling.skip_unchanged),
+            opened=opened,
             replaces=replaces,
         )
         self._stages.embed_with(self._encoder)
         self._reporter.started(job.path, opened.declared_seconds)
-        self._make_room(job.path, job.sha256.result())
-        with store.write_video(self._connection, video, self._encoder.info) as writer:
+        self._ledger.make_room(job.path, video.content_sha256, ahead=self._ahead)
+        with write_video(self._database.connection, video, self._encoder.info) as writer:
             if writer is None:
-                raise _StoredElsewhereError(catalog.find_content(self._connection, job.sha256.result()))
-            self._write_frames(job, opened.boxes, writer)
+                raise _StoredElsewhereError(self._ledger.find(video.content_sha256))
+            self._write_frames(job, writer)
             writer.finish(duration_seconds=job.duration_seconds)
         return writer.num_frames, writer.num_patches
 
-    def _write_frames(self, job: Job, boxes: NDArray[int32], writer: VideoWriter) -> None:
+    def _write_frames(self, job: Job, writer: VideoWriter) -> None:
         while frame := job.inbox.get():
-            writer.write(
-                [
-                    FrameEmbeddings(
-                        frame_index=frame.frame_index,
-                        pts_seconds=frame.pts_seconds,
-                        boxes=boxes,
-                        embeddings=frame.embeddings,
-                        thumbnail=frame.thumbnail,
-                    )
-                ]
-            )
-            job.budget.give_back(len(boxes))
+            writer.write(frame)
+            job.budget.give_back(len(frame.embeddings))
             self._reporter.advanced(frame.pts_seconds, writer.num_patches)
             self._decode_ahead()
         if job.error:
@@ -299,24 +208,6 @@ class _StoredElsewhereError(Exception):
         self.counts = (stored.num_frames, stored.num_patches) if stored else (0, 0)
 
 
-def choose_model(connection: Connection, *, name: str | None, weights: Path | None, device: str) -> ModelChoice:
-    """Settle which model to ingest with: what was asked for, else the database's own, else RN50x4.
-
-    Raises:
-        DatabaseError: the database holds another model than the one asked for.
-    """
-    from vsdb.config import DEFAULT_MODEL
-
-    stored = catalog.get_model(connection)
-    if stored is None:
-        return ModelChoice(name=name or DEFAULT_MODEL, weights=weights, device=device)
-    if name and name != stored.model_name:
-        raise catalog.other_model_error(stored.model_name, name)
-    if weights is None and stored.weights_path and Path(stored.weights_path).is_file():
-        weights = Path(stored.weights_path)
-    return ModelChoice(name=stored.model_name, weights=weights, device=device)
-
-
 def _check_name(path: Path) -> None:
     """Raise VideoError for a name that is no text: PostgreSQL could not store it."""
     try:
@@ -325,9 +216,13 @@ def _check_name(path: Path) -> None:
         raise VideoError("the file's name is not valid UTF-8; rename it") from None
 
 
-def _text_tower(model: LoadedModel) -> TextTower | None:
-    """The text tower for SQL; None where SQL cannot compute it, and prompts are embedded in Python instead."""
-    try:
-        return extract_text_tower(model.module)
-    except ModelError:
-        return None
+def _reason(error: Exception) -> str:
+    """Why a video failed, in words."""
+    if isinstance(error, psycopg.Error):
+        return f"database: {database_message(error)}"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    if isinstance(error, VideoError):
+        return str(error)
+    lines = str(error).splitlines()  # torch says RuntimeError, also when a device's memory is full
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

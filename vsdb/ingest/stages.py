@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsdb.errors import VideoError
 from vsdb.ingest.channels import BrokenStageError, Channel, Stage
-from vsdb.ingest.jobs import Batch, EmbeddedFrame, Job, Opened, Part
+from vsdb.ingest.jobs import Batch, Job, Part
 from vsdb.media.changes import ChangeWatch
 from vsdb.media.files import check_readable, content_sha256, file_state
 from vsdb.media.keyframes import KeyframeReader
@@ -27,10 +27,10 @@ from vsdb.media.patches import default_patch_size, default_stride, patch_boxes
 from vsdb.media.thumbnails import thumbnail
 from vsdb.media.video import Frame, VideoReader, recorded_at
 from vsdb.stopping import StoppedError
-from vsdb.types import Sampling
+from vsdb.types import EmbeddedFrame, OpenedVideo, Sampling, VideoSampling
 
 if TYPE_CHECKING:
-    from vsdb.model.encoder import Encoder, OnDevice, Pictures
+    from vsdb.model.encoder import Encoder, ModelInput, OnDevice
 
 DEFAULT_EVERY_SECONDS = 1.0
 WAITING_FRAME_BYTES = 64 << 20  # of pixels: 24 frames of 720p, 2 of 4K
@@ -75,12 +75,12 @@ class Stages:
         self._frames.wake()  # its decoder may wait for room that nobody makes before there is an encoder
 
     def decode(self, job: Job, *, is_next: bool = False) -> None:
-        """Begin to decode a video, after those that were given before; again is no harm.
+        """Begin to decode a video, after those that were given before; a second call does nothing.
 
         Args:
             job: the video.
-            is_next: nothing else is stored before this video. Others that are decoded may wait for that, so it must
-                not wait for them: it gets a decoder of its own.
+            is_next: this video is the next to be stored. If the decoders are busy with later videos, it gets one of
+                its own: the later ones may be full and wait until this one is stored.
         """
         if job.is_decoding:
             return
@@ -171,7 +171,7 @@ class Stages:
         job.duration_seconds = reader.duration_seconds
 
     def _prepare(self, encoder: Encoder) -> None:
-        """Cut frames into pictures and gather these into batches.
+        """Cut frames into what the model reads and gather this into batches.
 
         A batch goes on when it is full, or when it holds the end of a video and no frame waits: so the batches of
         a video that is alone do not depend on chance.
@@ -183,11 +183,11 @@ class Stages:
             elif not job.is_cancelled:
                 with job.keeping_errors():
                     jpeg = thumbnail(frame.image) if self._sampling.thumbnails else None
-                    for part, pictures in _cut(job, frame, jpeg, encoder):
+                    for part, inputs in _cut(job, frame, jpeg, encoder):
                         if batch.num_patches + part.num_patches > encoder.batch_size:
                             self._batches.put(batch)
                             batch = Batch()
-                        batch.add(part, pictures)
+                        batch.add(part, inputs)
             if batch.has_end and self._frames.is_empty():
                 self._batches.put(batch)
                 batch = Batch()
@@ -219,53 +219,59 @@ def divide_cores(cores: int) -> tuple[int, int]:
     return decoders, cores // decoders + (cores > 1)
 
 
-def _describe(path: Path, first: Frame, declared_seconds: float, every_seconds: float, sampling: Sampling) -> Opened:
+def _describe(
+    path: Path, first: Frame, declared_seconds: float, every_seconds: float, sampling: Sampling
+) -> OpenedVideo:
     height, width = first.image.shape[:2]
     patch_size = sampling.patch_size or default_patch_size(width, height)
     stride = sampling.stride or default_stride(patch_size)
-    return Opened(
+    return OpenedVideo(
         width=width,
         height=height,
-        every_seconds=every_seconds,
-        patch_size=patch_size,
-        stride=stride,
+        sampling=VideoSampling(
+            every_seconds=every_seconds,
+            patch_size=patch_size,
+            stride=stride,
+            keyframes=bool(sampling.keyframes),
+            skip_unchanged=bool(sampling.skip_unchanged),
+        ),
         boxes=patch_boxes(width, height, patch_size=patch_size, stride=stride),
         declared_seconds=declared_seconds,
         recorded_at=sampling.recorded_at or recorded_at(path),
     )
 
 
-def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterator[tuple[Part, Pictures]]:
+def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterator[tuple[Part, ModelInput]]:
     """Cut a frame in parts no larger than a batch: a fine grid over a large frame could fill the memory."""
     boxes = job.opened.result().boxes
     fresh = job.changes.fresh(frame.image) if job.changes else None
     boxes = boxes if fresh is None else boxes[fresh]
     for start in range(0, max(1, len(boxes)), encoder.batch_size):
-        pictures = encoder.cut(frame.image, boxes[start : start + encoder.batch_size])
+        inputs = encoder.cut(frame.image, boxes[start : start + encoder.batch_size])
         part = Part(
             job=job,
             frame_index=frame.frame_index,
             pts_seconds=frame.pts_seconds,
             thumbnail=jpeg,
-            num_patches=len(pictures),
+            num_patches=len(inputs),
             fresh=fresh,
-            is_whole=start + len(pictures) == len(boxes),
+            is_whole=start + len(inputs) == len(boxes),
         )
-        yield part, pictures
+        yield part, inputs
 
 
 def _encode(batch: Batch, encoder: Encoder) -> tuple[list[Part], list[OnDevice]]:
     """Embed a batch; if that fails, each part by itself, so that a failure is one video's."""
     try:
-        return batch.parts, [encoder.encode(batch.pictures)]
+        return batch.parts, [encoder.encode(batch.inputs)]
     except (MemoryError, RuntimeError):
         parts: list[Part] = []
         embeddings: list[OnDevice] = []
-        pictures = iter(batch.pictures)
+        inputs = iter(batch.inputs)
         for part in batch.parts:
             with part.job.keeping_errors():
                 if not part.is_end:
-                    embeddings.append(encoder.encode([next(pictures)]))
+                    embeddings.append(encoder.encode([next(inputs)]))
                 parts.append(part)
         return parts, embeddings
 

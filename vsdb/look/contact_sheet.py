@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from vsdb.errors import UsageError, VideoError
-from vsdb.look.pictures import Picture, best_frame, draw_box
+from vsdb.look.pictures import BestFrame, best_frame, draw_box
 from vsdb.readable import clock
 from vsdb.types import Moment
 
@@ -46,13 +46,13 @@ def contact_sheet(moments: Sequence[Moment]) -> Image.Image:
     return draw_sheet([cell(moment, _picture(moment)) for moment in moments[:MAX_CELLS]])
 
 
-def cell(moment: Moment, picture: Picture | None) -> Cell:
+def cell(moment: Moment, picture: BestFrame | None) -> Cell:
     """Make the cell of a moment; a grey field where there is no picture."""
     if picture is None:
         return Cell(moment=moment, image=Image.new("RGB", (CELL_SIZE[0], CELL_SIZE[0] * 9 // 16), EMPTY))
     scale = min(1.0, CELL_SIZE[0] / picture.image.width, CELL_SIZE[1] / picture.image.height)
     size = max(1, round(picture.image.width * scale)), max(1, round(picture.image.height * scale))
-    small = Picture(image=picture.image.resize(size, Image.Resampling.LANCZOS), frame_size=picture.frame_size)
+    small = BestFrame(image=picture.image.resize(size, Image.Resampling.LANCZOS), frame_size=picture.frame_size)
     return Cell(moment=moment, image=draw_box(small, moment.box))
 
 
@@ -81,7 +81,7 @@ def as_jpeg(image: Image.Image, *, quality: int = JPEG_QUALITY, comment: str = "
     return out.getvalue()
 
 
-def _picture(moment: Moment) -> Picture | None:
+def _picture(moment: Moment) -> BestFrame | None:
     try:
         return best_frame(moment)
     except VideoError:

@@ -17,7 +17,7 @@ EDGE_COLOUR = (0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class BestFrame:
     """The best frame of a moment."""
 
     image: Image.Image
@@ -28,7 +28,7 @@ class Picture:
     """Why this is only the thumbnail; None when it is the video's own frame."""
 
 
-def best_frame(moment: Moment) -> Picture:
+def best_frame(moment: Moment) -> BestFrame:
     """Read a moment's best frame from its video; where that cannot be, its thumbnail.
 
     Raises:
@@ -38,15 +38,15 @@ def best_frame(moment: Moment) -> Picture:
     try:
         _check_size(moment, row)
         image = Image.fromarray(read_frame(Path(moment.video_path), moment.best_seconds))
-        return Picture(image=image, frame_size=image.size)
+        return BestFrame(image=image, frame_size=image.size)
     except VideoError as error:
         if row is None or row.jpeg is None:
             raise VideoError(f"{moment.video_path}: {error}, and {no_row or 'it has no thumbnail'}") from None
         thumbnail = Image.open(io.BytesIO(row.jpeg)).convert("RGB")
-        return Picture(image=thumbnail, frame_size=(row.width, row.height), problem=f"{moment.video_path}: {error}")
+        return BestFrame(image=thumbnail, frame_size=(row.width, row.height), problem=f"{moment.video_path}: {error}")
 
 
-def draw_box(picture: Picture, box: tuple[int, int, int, int]) -> Image.Image:
+def draw_box(picture: BestFrame, box: tuple[int, int, int, int]) -> Image.Image:
     """A copy of the picture with a frame's box drawn on it.
 
     Args:

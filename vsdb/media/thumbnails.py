@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsdb.errors import VideoError
+from vsdb.media.images import encode_jpeg
 from vsdb.media.opencv import cv2
 
 MAX_WIDTH = 320
@@ -28,16 +28,8 @@ def thumbnail(image: NDArray[np.uint8]) -> bytes:
         VideoError: it cannot be encoded.
     """
     width, height = thumbnail_size(image.shape[1], image.shape[0])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    encoded, jpeg = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1],  # a tenth smaller
-    )
-    if not encoded:
-        raise VideoError(f"a thumbnail of {width}x{height} pixels cannot be encoded")
-    data: Any = jpeg.tobytes()
-    return data  # type: ignore[no-any-return]
+    small: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return encode_jpeg(small, quality=JPEG_QUALITY)
 
 
 def thumbnail_size(width: int, height: int) -> tuple[int, int]:

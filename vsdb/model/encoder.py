@@ -16,8 +16,8 @@ from vsdb.model.folding import fold
 from vsdb.model.load import LoadedModel
 from vsdb.stopping import StoppedError
 
-Pictures = torch.Tensor
-"""Pictures of the model's size: uint8 RGB, shape (P, 3, image_size, image_size), on the device."""
+ModelInput = torch.Tensor
+"""Patches at the size that the model reads: uint8 RGB, shape (P, 3, image_size, image_size), on the device."""
 OnDevice = torch.Tensor
 """Embeddings: float16, shape (P, embedding_dim), rows of length 1, on the device."""
 
@@ -56,7 +56,7 @@ class Encoder:
         Args:
             images: N frames, RGB in [0, 255], all of shape (H, W, 3).
             boxes: int32, shape (P, 4), rows of x, y, width, height in pixels; a box that is not square goes
-                through the model's own preprocessing for whole pictures (for CLIP: shortest side, centre crop).
+                through the model's own preprocessing for whole images (for CLIP: shortest side, centre crop).
 
         Returns:
             float16, shape (N, P, embedding_dim), embeddings of length 1.
@@ -68,7 +68,7 @@ class Encoder:
                 parts.append(self.encode([self.cut(image, boxes[start : start + self.batch_size])]))
         return self.fetch(parts).reshape(len(images), len(boxes), -1)
 
-    def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> Pictures:
+    def cut(self, image: NDArray[np.uint8], boxes: NDArray[np.int32]) -> ModelInput:
         """Cut boxes out of a frame and bring each to the model's size.
 
         Args:
@@ -86,19 +86,19 @@ class Encoder:
             out[indices] = self._resize(torch.stack([pieces[index] for index in indices]))
         return out
 
-    def encode(self, pictures: Sequence[Pictures]) -> OnDevice:
-        """Normalise and encode pictures; a GPU may still be at it when this returns.
+    def encode(self, inputs: Sequence[ModelInput]) -> OnDevice:
+        """Normalise and encode patches; a GPU may still be at it when this returns.
 
         Returns:
-            Rows for the pictures one after the other.
+            Rows for the patches, one after the other.
 
         Raises:
             StoppedError: ``is_stopped`` was set.
         """
         with torch.inference_mode():
-            if not sum(map(len, pictures)):
+            if not sum(map(len, inputs)):
                 return torch.empty((0, self.info.embedding_dim), dtype=torch.float16, device=self.device)
-            together = torch.cat(list(pictures))
+            together = torch.cat(list(inputs))
             return torch.cat([self._encode(batch) for batch in torch.split(together, self.batch_size)])
 
     def fetch(self, embeddings: Sequence[OnDevice]) -> NDArray[np.float16]:
@@ -107,7 +107,7 @@ class Encoder:
         return fetched
 
     def embed_image(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed one whole picture, RGB of shape (H, W, 3), and L2-normalise; float32, shape (embedding_dim,)."""
+        """Embed one whole image, RGB of shape (H, W, 3), and L2-normalise; float32, shape (embedding_dim,)."""
         height, width = image.shape[:2]
         whole = np.array([[0, 0, width, height]], dtype=np.int32)
         embedding: NDArray[np.float32] = self.embed_frames([image], whole)[0, 0].astype(np.float32)
@@ -126,8 +126,8 @@ class Encoder:
             return frame.pin_memory().to(self.device, non_blocking=True)
         return frame.to(self.device)
 
-    def _encode(self, pictures: Pictures) -> torch.Tensor:
-        normalised = (pictures.float() - self._mean) / self._std
+    def _encode(self, patches: ModelInput) -> torch.Tensor:
+        normalised = (patches.float() - self._mean) / self._std
         embeddings = self._visual(normalised.to(self.dtype, memory_format=torch.channels_last))
         return F.normalize(embeddings.float(), dim=-1).half()
 
@@ -135,15 +135,15 @@ class Encoder:
         if self.is_stopped:
             raise StoppedError
 
-    def _resize(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Bring pictures (N, 3, h, w) of one shape to the model's square, as open_clip's own transform does."""
+    def _resize(self, patches: torch.Tensor) -> torch.Tensor:
+        """Bring patches (N, 3, h, w) of one shape to the model's square, as open_clip's own transform does."""
         if self.device.type != "cpu":
-            pictures = pictures.float()  # only CPUs resize bytes
-        height, width = pictures.shape[-2:]
+            patches = patches.float()  # only CPUs resize bytes
+        height, width = patches.shape[-2:]
         if self.info.resize_mode == "shortest" and max(height, width) > MAX_ASPECT * min(height, width):
             # The crop would throw these ends away anyway, after a resize that a very long picture makes huge.
             height, width = (min(side, MAX_ASPECT * min(height, width)) for side in (height, width))
-            pictures = transforms.center_crop(pictures, [height, width])
+            patches = transforms.center_crop(patches, [height, width])
         side = self.info.image_size
         if height == width or self.info.resize_mode == "squash":
             new_height = new_width = side
@@ -155,7 +155,7 @@ class Encoder:
             new_width = round(side * width / max(height, width))
         mode = self.info.interpolation
         antialias = mode != "nearest"
-        resized = F.interpolate(pictures, size=(new_height, new_width), mode=mode, antialias=antialias)
+        resized = F.interpolate(patches, size=(new_height, new_width), mode=mode, antialias=antialias)
         if resized.is_floating_point():
             resized = resized.clamp(0, 255).round().to(torch.uint8)  # bicubic overshoots; uint8 saturates by itself
         square: torch.Tensor = transforms.center_crop(resized, [side, side])

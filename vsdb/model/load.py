@@ -210,9 +210,9 @@ def _embedding_dim(module: Any, side: Any) -> int:
         return int(module.encode_image(torch.zeros(1, 3, height, width)).shape[-1])
 
 
-def _three(values: Any) -> tuple[float, float, float]:
+def _three(values: Any) -> list[float]:
     red, green, blue = values
-    return float(red), float(green), float(blue)
+    return [float(red), float(green), float(blue)]
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -10,18 +10,9 @@ from vsdb.types import Moment, Video
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundMoment:
+class FoundMoment(Moment):
     """A moment, as ``vsdb query --json`` prints it, with what is needed to show it."""
 
-    rank: int
-    video_path: str
-    start_seconds: float
-    end_seconds: float
-    best_seconds: float
-    score: float
-    box: tuple[int, int, int, int]
-    z: float | None
-    video_id: int
     frame_size: tuple[int, int]
     """Width and height of the video's frames in pixels: what ``box`` is measured in."""
 
@@ -85,18 +76,5 @@ def found_moments(connection: Connection, moments: Sequence[Moment]) -> list[Fou
         ).fetchall()
     )
     return [
-        FoundMoment(
-            rank=each.rank,
-            video_path=each.video_path,
-            start_seconds=each.start_seconds,
-            end_seconds=each.end_seconds,
-            best_seconds=each.best_seconds,
-            score=each.score,
-            box=each.box,
-            z=each.z,
-            video_id=each.video_id,
-            frame_size=tuple(sizes[each.video_id]),
-        )
-        for each in moments
-        if each.video_id in sizes
+        FoundMoment(**vars(each), frame_size=tuple(sizes[each.video_id])) for each in moments if each.video_id in sizes
     ]

@@ -22,7 +22,7 @@ from vsdb.database.connect import database_message
 from vsdb.errors import UsageError, VideoError, VsdbError
 from vsdb.serve.files import FileKeeper
 from vsdb.serve.guard import Access, Guard
-from vsdb.serve.images import Encoders, Pictures
+from vsdb.serve.images import Encoders, Images
 from vsdb.serve.pool import STATEMENT_SECONDS, ReaderPool
 from vsdb.serve.routes import NotFoundError, Service, TooLargeError, router
 
@@ -52,7 +52,7 @@ def make_app(settings: Settings, access: Access) -> FastAPI:
         middleware=[Middleware(Guard, access=access)],
     )
     encoders = Encoders()
-    app.state.service = Service(pool, encoders, Pictures(encoders), FileKeeper())
+    app.state.service = Service(pool, encoders, Images(encoders), FileKeeper())
     app.include_router(router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     _say_errors(app)

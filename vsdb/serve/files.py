@@ -11,7 +11,6 @@ import threading
 from collections.abc import AsyncIterator
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -149,17 +148,9 @@ def frame_of_file(file: FileIO, pts_seconds: float, *, full: bool) -> bytes:
     Raises:
         VideoError: it cannot be decoded, or has no frame at that time.
     """
-    from vsdb.media.opencv import cv2
+    from vsdb.media.images import encode_jpeg
     from vsdb.media.seek import read_frame  # most pictures come from the database
     from vsdb.media.thumbnails import thumbnail
 
     image = read_frame(Path(f"/dev/fd/{file.fileno()}"), pts_seconds)  # the file that was checked, not its path again
-    if not full:
-        return thumbnail(image)
-    encoded, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, FULL_QUALITY]
-    )
-    if not encoded:
-        raise VideoError(f"a frame of {image.shape[1]}x{image.shape[0]} pixels cannot be written as JPEG")
-    data: Any = jpeg.tobytes()
-    return data  # type: ignore[no-any-return]
+    return encode_jpeg(image, quality=FULL_QUALITY) if full else thumbnail(image)

@@ -1,4 +1,4 @@
-"""Pictures as questions: embedded once, remembered under an id. Nothing else here needs torch."""
+"""Images as questions: embedded once, remembered under an id. Nothing else here needs torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vsdb import search
 from vsdb.database import Connection, catalog
-from vsdb.errors import DatabaseError, UsageError
+from vsdb.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy import floating
@@ -32,16 +32,14 @@ class Encoders:
     def __call__(self, connection: Connection) -> Encoder:
         """The encoder of the database's model; see :func:`vsdb.search.load_encoder`."""
         with self._lock:
-            stored = catalog.get_model(connection)
-            if stored is None:
-                raise DatabaseError('the database holds no video yet; run "vsdb ingest PATH" first')
+            stored = catalog.require_model(connection)
             if self._encoder is None or self._encoder.info.weights_sha256 != stored.weights_sha256:
                 self._encoder = None  # let go of the other model first
                 self._encoder = search.load_encoder(connection)
             return self._encoder
 
 
-class Pictures:
+class Images:
     """The embeddings of the pictures that were asked about, the last thousand of them."""
 
     def __init__(self, encoders: Encoders) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vsdb import search
 from vsdb.errors import UsageError
-from vsdb.serve.images import Pictures
+from vsdb.serve.images import Images
 
 MAX_ID = 2**63 - 1
 MAX_SECONDS = 1e9
@@ -38,11 +38,11 @@ class Asked(Parameters):
     without: Words | None = None
     """What the moments should not show."""
 
-    def question(self, pictures: Pictures, **more: object) -> search.Question:
+    def question(self, images: Images, **more: object) -> search.Question:
         """What is asked of :mod:`vsdb.search`."""
         if (self.prompt is None) == (self.image is None):
             raise UsageError("give either a prompt or an image")
-        embedding = pictures.embedding(self.image) if self.image else None
+        embedding = images.embedding(self.image) if self.image else None
         return search.Question(prompt=self.prompt, embedding=embedding, without=self.without, **more)  # type: ignore[arg-type]
 
 
@@ -53,13 +53,13 @@ class SearchParameters(Asked):
     """What must follow in the same video."""
     within_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = search.DEFAULT_WITHIN_SECONDS
     """How soon after the end of a moment that must follow."""
-    max_moments: Annotated[int, Field(ge=1, le=MAX_MOMENTS)] = 6
+    max_moments: Annotated[int, Field(ge=1, le=MAX_MOMENTS)] = search.Narrowing.max_moments
     """At most so many moments."""
     min_score: Number | None = None
     """Frames of a lower score do not count; 100 x cosine."""
     min_z: Number | None = None
     """Moments of a lower z do not count; without it the best one decides whether anything matches."""
-    gap_seconds: Seconds = 2.0
+    gap_seconds: Seconds = search.Narrowing.gap_seconds
     """Frames closer than this belong to one moment."""
     video_like: Words | None = None
     """SQL LIKE pattern on the video's path."""

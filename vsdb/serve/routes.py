@@ -18,11 +18,11 @@ from vsdb.database.thumbnails import frame_time, stored_thumbnail
 from vsdb.errors import VideoError
 from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
 from vsdb.serve.files import FileKeeper, file_response, frame_of_file
-from vsdb.serve.images import Encoders, Pictures
+from vsdb.serve.images import Encoders, Images
 from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
 from vsdb.serve.pool import ReaderPool
 
-MAX_PICTURE_BYTES = 20_000_000
+MAX_IMAGE_BYTES = 20_000_000
 MAX_UPLOADS = 4
 MAX_DECODED_FRAMES = 2
 MAX_FRAME_BYTES = 256_000_000  # of pixels
@@ -49,7 +49,7 @@ class Service:
 
     pool: ReaderPool
     encoders: Encoders
-    pictures: Pictures
+    images: Images
     files: FileKeeper
     uploads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(MAX_UPLOADS))
     """Pictures that are received or wait to be embedded."""
@@ -63,16 +63,14 @@ def the_service(request: Request) -> Service:
     return service
 
 
-async def picture_bytes(request: Request) -> AsyncIterator[bytes]:
+async def image_bytes(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, up to what a picture may weigh; so many at a time, the others wait unread."""
     async with the_service(request).uploads:
         data = bytearray()
         async for chunk in request.stream():
             data += chunk
-            if len(data) > MAX_PICTURE_BYTES:
-                raise TooLargeError(
-                    f"the picture is larger than {MAX_PICTURE_BYTES // 1_000_000} MB; send a smaller one"
-                )
+            if len(data) > MAX_IMAGE_BYTES:
+                raise TooLargeError(f"the picture is larger than {MAX_IMAGE_BYTES // 1_000_000} MB; send a smaller one")
         yield bytes(data)
 
 
@@ -84,7 +82,7 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 @router.get("/search")
 def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> SearchAnswer:
     """Find the moments that answer a prompt or a picture, best first; the rows of vsdb.search in SQL."""
-    question = asked.question(service.pictures, then=asked.then, within_seconds=asked.within_seconds)
+    question = asked.question(service.images, then=asked.then, within_seconds=asked.within_seconds)
     narrowing = asked.narrowing()
     with service.pool.connection() as connection:
         moments = search.search(connection, question, narrowing, load=service.encoders)
@@ -104,18 +102,18 @@ def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> 
     responses={413: {"model": ErrorAnswer, "description": "The picture has too many bytes."}},
     openapi_extra={"requestBody": {"required": True, "content": {"image/*": {"schema": {"format": "binary"}}}}},
 )
-def add_image(data: Annotated[bytes, Depends(picture_bytes)], service: Here) -> ImageAnswer:
+def add_image(data: Annotated[bytes, Depends(image_bytes)], service: Here) -> ImageAnswer:
     """Embed a picture, whose bytes are the body, and give the id to search with.
 
     The last 1,000 pictures are remembered until the server ends; nothing is stored.
     """
-    return ImageAnswer(image=service.pictures.add(service.pool.connection, data))
+    return ImageAnswer(image=service.images.add(service.pool.connection, data))
 
 
 @router.get("/scores", responses=NOT_FOUND)
 def score_video(asked: Annotated[ScoreParameters, Query()], service: Here) -> ScoresAnswer:
     """Score every sampled frame of a video; the rows of vsdb.score_video in SQL."""
-    question = asked.question(service.pictures)
+    question = asked.question(service.images)
     with service.pool.connection() as connection:
         videos = catalog.list_videos(connection, video_id=asked.video_id)
         if not videos:

@@ -1,4 +1,4 @@
--- How well each frame of one video answers: what a plot of score over time is drawn from. Re-applied at every migrate.
+-- How well each frame of one video answers: what a plot of score over time is drawn from.
 
 create or replace function vsdb.score_video(query halfvec, video_id bigint)
 returns table (frame_index integer, pts_seconds float8, score real)
@@ -9,7 +9,7 @@ begin atomic
     )
     select f.frame_index, f.pts_seconds, f.score
     from question q,
-         vsdb.score_frames(q.embedding, score_video.video_id, 0, 2147483647, null, null, null, null) s,
+         vsdb.score_frames(q.embedding, score_video.video_id, 0, 2147483647, null) s,
          unnest(s.frames, s.seconds, s.scores) as f (frame_index, pts_seconds, score)
     order by f.frame_index;
 end;

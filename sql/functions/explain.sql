@@ -1,36 +1,30 @@
--- How a search was done. Re-applied at every migrate.
+-- How a search was done.
 
-create or replace function vsdb.plan_scan(
-    query halfvec, scan text, video_ids bigint[], from_seconds float8, to_seconds float8
-) returns jsonb
+create or replace function vsdb.plan_scan(query halfvec, filters vsdb.filters, scan text) returns jsonb
 language plpgsql volatile
 set search_path = ''
-set enable_seqscan = on  -- what the scan's own function sets is set below, and restored at the end because it stands here
+set enable_seqscan = on  -- as in vsdb.open_scan, whose plan this is
 set enable_bitmapscan = on
 set enable_sort = on
 set enable_indexscan = on
+set jit = off
 as $$
 declare
     plan jsonb;
     settings constant text[] := vsdb.widen_index_scan();
 begin
-    if scan = 'index' then
-        perform set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_bitmapscan', 'enable_sort']) name;
-    elsif scan = 'runs' then
-        perform set_config('enable_indexscan', 'off', true);
-    end if;
-    execute format('explain (analyze, format json) select * from vsdb.%s',
-                   case when scan = 'patches' then 'nearest_frames($1, $2, $3, $4, null, null)'
-                        else 'nearest_runs($1, $2, $3, $4, null, null, 100)' end)
+    perform vsdb.set_scan(scan);
+    execute 'explain (analyze, format json) select * from vsdb.'
+            || case when scan = 'patches' then 'nearest_frames($1, $2)' else 'nearest_runs($1, $2, 100)' end
     into plan
     using case when scan = 'patches' then vsdb.unit_query(query)
                else (select q.turned from vsdb.turn_query(vsdb.unit_query(query)) q) end,
-          video_ids, from_seconds, to_seconds;
+          filters;
     perform vsdb.restore_index_scan(settings);
     return plan;
 end;
 $$;
-comment on function vsdb.plan_scan(halfvec, text, bigint[], float8, float8) is
+comment on function vsdb.plan_scan(halfvec, vsdb.filters, text) is
     'Internal. Plan and row counts of a scan for candidates (the first 100 of them where it is a coarse one), as EXPLAIN (ANALYZE, FORMAT JSON) gives them.';
 
 create or replace function vsdb.explain_embedding(
@@ -39,34 +33,39 @@ create or replace function vsdb.explain_embedding(
     video_like text default null,
     from_seconds float8 default null,
     to_seconds float8 default null,
-    video_ids bigint[] default null
+    video_ids bigint[] default null,
+    asked halfvec default null
 ) returns table (step text, result text, milliseconds float8)
 language plpgsql volatile
-set search_path from current
+set search_path = ''
 as $$
 #variable_conflict use_variable
 declare
     began timestamptz := clock_timestamp();
-    unit constant halfvec := vsdb.unit_query(query);
-    chosen record;
-    sample record;
+    selection record;
     found jsonb;
     wanted jsonb;
     plan jsonb;
 begin
-    select * into chosen from vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, null, null, false);
-    return query select 'scan', format('%s, about %s patches in %s videos', chosen.scan, round(chosen.num_patches),
-                                       coalesce(cardinality(chosen.chosen_ids)::text, 'all')), vsdb.since(began);
+    select c.scan, c.num_patches, c.chosen, cardinality((c.chosen).video_ids) as num_videos into selection
+    from vsdb.choose_scan(video_like, row(video_ids, from_seconds, to_seconds, null, null)::vsdb.filters, false) c;
+    return query select 'scan', format('%s, about %s patches in %s videos', selection.scan,
+                                       round(selection.num_patches), coalesce(selection.num_videos::text, 'all')),
+                        vsdb.since(began);
 
-    began := clock_timestamp();
-    select * into sample from vsdb.score_sample(unit);  -- a variable: a call would be made again for every row
-    return query select 'background', format('mean score %s, deviation %s', round(sample.mean::numeric, 2),
-                                             round(sample.deviation::numeric, 2)), vsdb.since(began);
+    return query
+    select 'background', format('neutral prompts: mean score %s, best %s, deviation %s', round(neutral::numeric, 2),
+                                round(peak::numeric, 2), round(deviation::numeric, 2)), null::float8
+    from (select case when asked is null then b.plain_neutral_score else b.neutral_score end as neutral,
+                 case when asked is null then b.plain_peak_mean else b.peak_mean end as peak,
+                 case when asked is null then b.plain_peak_deviation else b.peak_deviation end as deviation
+          from vsdb.background b) b;
 
     began := clock_timestamp();
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into found
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
-                               to_seconds => to_seconds, video_ids => video_ids, min_z => '-infinity') m;
+                               to_seconds => to_seconds, video_ids => video_ids, min_z => '-infinity',
+                               asked => asked) m;
     return query select 'moments', coalesce(jsonb_array_length(found), 0)::text, vsdb.since(began);
     return query select 'candidates', current_setting('vsdb.num_candidates', true), null::float8;
 
@@ -74,13 +73,13 @@ begin
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into wanted
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
                                to_seconds => to_seconds, video_ids => video_ids, exact => true,
-                               min_z => '-infinity') m;
+                               min_z => '-infinity', asked => asked) m;
     return query select 'exact moments', coalesce(jsonb_array_length(wanted), 0)::text, vsdb.since(began);
     return query select 'recall', format('%s of %s', count(*) filter (where found @> jsonb_build_array(w)), count(*)),
                         null::float8
     from jsonb_array_elements(wanted) w;
 
-    plan := vsdb.plan_scan(query, chosen.scan, chosen.chosen_ids, from_seconds, to_seconds);
+    plan := vsdb.plan_scan(coalesce(asked, query), selection.chosen, selection.scan);
     return query select 'rows filtered out',
                         coalesce(sum((node ->> 'Rows Removed by Filter')::float8 * (node ->> 'Actual Loops')::float8),
                                  0)::text,
@@ -91,7 +90,7 @@ begin
     from jsonb_path_query(plan, 'strict $.**?(exists(@."Node Type"))') as node;
 end;
 $$;
-comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[]) is
+comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[], halfvec) is
     'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), how many moments of the exact answer it found, rows of the scan that the filters threw away, and its plan.';
 
 create or replace function vsdb.since(began timestamptz) returns float8
@@ -110,15 +109,16 @@ create or replace function vsdb.explain(
     video_ids bigint[] default null
 ) returns table (step text, result text, milliseconds float8)
 language plpgsql volatile
-set search_path from current
+set search_path = ''
 as $$
 declare
     began constant timestamptz := clock_timestamp();
-    embedding constant halfvec := vsdb.embed(prompt);
+    embedding constant vsdb.prompt_embeddings.embedding%type := vsdb.embed(prompt);
 begin
     return query select 'embed', prompt, vsdb.since(began);
     return query select * from vsdb.explain_embedding(embedding, max_moments, video_like,
-                                                      from_seconds, to_seconds, video_ids);
+                                                      from_seconds, to_seconds, video_ids,
+                                                      vsdb.centre(embedding));
 end;
 $$;
 comment on function vsdb.explain(text, integer, text, float8, float8, bigint[]) is

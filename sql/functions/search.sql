@@ -1,8 +1,8 @@
--- The search engine: from a query embedding to moments. Re-applied at every migrate.
+-- The search engine: from a query embedding to moments.
 
-create or replace function vsdb.unit_query(query halfvec) returns halfvec
+create or replace function vsdb.check_query(num_values integer, length float8) returns boolean
 language plpgsql stable parallel safe
-set search_path from current
+set search_path = ''
 as $$
 declare
     embedding_dim constant integer := (
@@ -10,27 +10,36 @@ declare
         where a.attrelid = 'vsdb.patches'::regclass and a.attname = 'embedding'
     );
 begin
-    if query is null then
+    if num_values is null then
         raise exception 'the query embedding is null, expected a halfvec of % numbers', embedding_dim
             using errcode = 'null_value_not_allowed',
                   hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
-    elsif vector_dims(query) <> embedding_dim then
-        raise exception 'the query embedding has % numbers, expected %', vector_dims(query), embedding_dim
+    elsif num_values <> embedding_dim then
+        raise exception 'the query embedding has % numbers, expected %', num_values, embedding_dim
             using errcode = 'data_exception',
                   hint = 'Embed the prompt with the model that the table vsdb.models names.';
-    elsif l2_norm(query) = 0 then
+    elsif length = 0 then
         raise exception 'the query embedding is all zeros, so it has no direction to search in'
             using errcode = 'data_exception',
                   hint = 'Give an embedding, such as vsdb.embed(''a red car'').';
     end if;
-    return l2_normalize(query);
+    return true;
 end;
 $$;
+comment on function vsdb.check_query(integer, float8) is
+    'Internal. True, or an error if a query embedding of so many numbers and of this length cannot be asked.';
+
+create or replace function vsdb.unit_query(query halfvec) returns halfvec
+language sql stable parallel safe
+begin atomic
+    select case when vsdb.check_query(vector_dims(query), l2_norm(query)) then l2_normalize(query) end;
+end;
 comment on function vsdb.unit_query(halfvec) is
     'Internal. The query embedding brought to length 1; an error if it is null, of a wrong dimension, or zero.';
 
 create or replace function vsdb.check_search(max_moments integer, gap_seconds float8) returns void
 language plpgsql immutable parallel safe
+set search_path = ''
 as $$
 begin
     if max_moments is null or not max_moments between 1 and 100000 then
@@ -50,13 +59,13 @@ comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an e
 -- whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
 -- Work is bounded: max_candidates, and 10 peaks for every moment asked for (100 more for good measure).
 create or replace function vsdb.find_moments(
-    query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, video_ids bigint[],
-    from_seconds float8, to_seconds float8, recorded_from timestamptz, recorded_to timestamptz, scan text
+    query halfvec, background real, max_moments integer, min_score real, gap_seconds float8, filters vsdb.filters,
+    scan text
 ) returns table (
     video_id bigint, start_seconds float8, last_seconds float8, best_seconds float8, score real, best_frame integer
 )
 language plpgsql stable rows 10  -- a costly plan would be compiled, which takes 100 times as long as the search
-set search_path = ''  -- nobody's operators but PostgreSQL's
+set search_path = ''
 set plan_cache_mode = force_generic_plan  -- the same small statements run many times
 set jit = off
 as $$
@@ -64,8 +73,9 @@ as $$
 declare
     max_candidates constant integer := 4000;
     batch_size constant integer := 10 + max_moments;
-    -- How far the mean of a run may lie below its best patch, as a share of its height. Beside a scan of all runs it
-    -- costs little to look further.
+    -- A run's score is that of its mean; its best patch scores higher. By how much, as a share of the height over the
+    -- background, the search reckons with before it stops. More is safer and reads more: where all runs are compared
+    -- anyway, that is cheap.
     slack constant real := case scan when 'index' then 0.2 else 0.3 end;
     floor real;
     num_candidates integer := 0;
@@ -86,24 +96,18 @@ declare
 begin
     -- What a coarse scan leaves open, the exact one settles.
     foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
-        if scan = 'index' then
-            runs := vsdb.open_index(query, video_ids, from_seconds, to_seconds,
-                                    recorded_from, recorded_to, max_candidates);
-        elsif scan = 'runs' then
-            runs := vsdb.open_runs(query, video_ids, from_seconds, to_seconds,
-                                   recorded_from, recorded_to, max_candidates);
+        if scan <> 'patches' then
+            runs := vsdb.open_scan(query, filters, scan, max_candidates);
         end if;
         loop
             if scan = 'patches' then
-                candidates := vsdb.open_frames(query, video_ids, from_seconds, to_seconds,
-                                               recorded_from, recorded_to);
+                candidates := vsdb.open_scan(query, filters, scan, null);
             else
                 select * into videos, first_frames, last_frames, patches, num_runs, last_score
                 from vsdb.fetch_runs(runs, batch_size, taken);
                 num_candidates := num_candidates + num_runs;
                 open candidates no scroll for
-                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches,
-                                                      from_seconds, to_seconds, recorded_from, recorded_to);
+                    select * from vsdb.frames_of_runs(query, videos, first_frames, last_frames, patches, filters);
             end if;
             loop
                 fetch candidates into candidate;
@@ -114,7 +118,7 @@ begin
                 select * into moment
                 from vsdb.moment_around(query, candidate.video_id, candidate.frame_index,
                                         candidate.window_first, candidate.window_last, background, min_score,
-                                        gap_seconds, from_seconds, to_seconds, recorded_from, recorded_to, taken);
+                                        gap_seconds, filters, taken);
                 taken := taken + int8multirange(moment.covered);
                 peaks_left := peaks_left - 1;
                 continue when moment.is_slope;
@@ -143,9 +147,24 @@ begin
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;
-comment on function vsdb.find_moments(
-    halfvec, real, integer, real, float8, bigint[], float8, float8, timestamptz, timestamptz, text
-) is 'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
+comment on function vsdb.find_moments(halfvec, real, integer, real, float8, vsdb.filters, text) is
+    'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
+
+create or replace function vsdb.line_of_no_match() returns float8
+language sql immutable parallel safe
+begin atomic
+    select 1.0::float8;
+end;
+comment on function vsdb.line_of_no_match() is
+    'Internal. The z from which on a moment counts as an answer, unless the question gives a bound of its own.';
+
+create or replace function vsdb.match(z real) returns text
+language sql immutable parallel safe
+begin atomic
+    select case when z >= 3 then 'likely' when z >= vsdb.line_of_no_match() then 'possible' end;
+end;
+comment on function vsdb.match(real) is
+    'Internal. z in a word: likely, possible, or null below the line of no match. docs/performance.md says how often each is right.';
 
 create or replace function vsdb.search_embedding(
     query halfvec,
@@ -159,37 +178,42 @@ create or replace function vsdb.search_embedding(
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
     recorded_to timestamptz default null,
-    min_z float8 default null
+    min_z float8 default null,
+    asked halfvec default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
-    x integer, y integer, width integer, height integer, video_id bigint, z real
+    x integer, y integer, width integer, height integer, video_id bigint, z real, match text
 )
 language sql stable
 begin atomic
+    -- asked: what patches are ordered by. A bound on the score is one on the order too, so it asks with the query.
     with question as materialized (
         select vsdb.unit_query(query) as embedding,
+               vsdb.unit_query(case when asked is null or min_score is not null then query else asked end) as asked,
+               asked is not null and min_score is null as is_centred,
                vsdb.check_search(max_moments, gap_seconds)
     ),
-    -- ground: where moments start to stand out. If most of the database matches, the prompt's own mean is too high.
+    -- ground: the score that a moment's height is counted from. It is the prompt's own mean score, but not more than
+    -- that of neutral prompts: what most of the archive shows would otherwise not stand out from itself.
     ground as materialized (
-        select s.mean, s.deviation, least(s.mean, b.neutral_score) as score,
-               b.peak_mean, b.peak_deviation, b.height_mean, b.height_deviation
+        select least(vsdb.mean_score(q.asked, coalesce(b.patch_mean, vsdb.mean_patch())),
+                     case when q.is_centred then b.neutral_score else b.plain_neutral_score end) as score,
+               case when q.is_centred then b.peak_mean else b.plain_peak_mean end as peak_mean,
+               case when q.is_centred then b.peak_deviation else b.plain_peak_deviation end as peak_deviation
         from question q
-        cross join vsdb.score_sample(q.embedding) s
         left join (select * from vsdb.background limit 1) b on true  -- the planner does not know that it is one row
     ),
     found as (
-        -- z: how unlike a neutral prompt, once by the score itself and once by its height above the prompt's own scores.
-        select m.*,
-               (((m.score - g.peak_mean) / g.peak_deviation
-                 + ((m.score - g.mean) / nullif(g.deviation, 0) - g.height_mean) / g.height_deviation) / 2)::real as z
+        -- z: how far the best score lies above the best scores of neutral prompts, in standard deviations.
+        select m.*, ((m.score - g.peak_mean) / g.peak_deviation)::real as z
         from question q,
              ground g,
-             vsdb.choose_scan(video_like, video_ids, from_seconds, to_seconds, recorded_from, recorded_to, exact) c,
-             vsdb.find_moments(q.embedding, g.score, max_moments,
+             vsdb.choose_scan(
+                 video_like, row(video_ids, from_seconds, to_seconds, recorded_from, recorded_to)::vsdb.filters, exact
+             ) c,
+             vsdb.find_moments(q.asked, g.score, max_moments,
                                (case when abs(min_score) > 1e6 then sign(min_score) * 1e6 else min_score end)::real,
-                               gap_seconds, c.chosen_ids,
-                               from_seconds, to_seconds, recorded_from, recorded_to, c.scan) m
+                               gap_seconds, c.chosen, c.scan) m
     )
     -- A moment lasts until the next sample would have come (key frames: after their mean distance), or the video ends.
     select (row_number() over (order by f.score desc, f.video_id, f.start_seconds))::integer,
@@ -199,30 +223,30 @@ begin atomic
                f.last_seconds + greatest(v.every_seconds,
                                          case when v.keyframes then v.duration_seconds / v.num_frames end))),
            f.best_seconds,
-           f.score,
+           best.score,
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
            f.video_id,
-           f.z
+           f.z,
+           vsdb.match(f.z)
     from found f
     join vsdb.videos v on v.video_id = f.video_id
     cross join question q
     cross join lateral (
-        select p.x, p.y, p.width, p.height
+        select p.x, p.y, p.width, p.height, (-100 * (p.embedding <#> q.embedding))::real as score
         from vsdb.patches p
         where p.video_id = f.video_id and p.frame_index = f.best_frame
-        order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
+        order by (-100 * (p.embedding <#> q.asked))::real desc, p.patch_index
         limit 1
     ) best
-    -- Unless a bound was given, the best moment decides: if it does not stand out, nothing matches.
+    -- Unless a bound was given, a moment has to stand out: where none does, nothing matches.
     where case when min_z is not null then coalesce(f.z, '-infinity') >= min_z
-               when min_score is not null then true
-               else coalesce((select max(b.z) from found b) >= 1.0, true) end
+               else min_score is not null or coalesce(f.z >= vsdb.line_of_no_match(), true) end
     order by 1
     limit max_moments;
 end;
 comment on function vsdb.search_embedding(
-    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
-) is 'Moments that answer a query embedding, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
+    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8, halfvec
+) is 'Moments that answer a query embedding, best first. asked: what they are ordered by (vsdb.centre of a prompt''s embedding); null: the query itself. score is 100 x cosine with the query; z tells how far they lie above the best scores of unrelated prompts, in standard deviations, and match says so in a word (likely, possible); times are seconds from the start of the video; the box is in pixels of the frame.';
 
 create or replace function vsdb.search(
     prompt text,
@@ -239,13 +263,20 @@ create or replace function vsdb.search(
     min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
-    x integer, y integer, width integer, height integer, video_id bigint, z real
+    x integer, y integer, width integer, height integer, video_id bigint, z real, match text
 )
 language sql stable rows 10
 begin atomic
-    select * from vsdb.search_embedding(vsdb.remember(prompt), max_moments, min_score, gap_seconds, video_like,
-                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z);
+    with prompted as materialized (
+        select vsdb.remember(prompt) as embedding
+    )
+    select m.*
+    from prompted p
+    cross join lateral vsdb.search_embedding(
+        p.embedding, max_moments, min_score, gap_seconds, video_like, from_seconds, to_seconds, exact, video_ids,
+        recorded_from, recorded_to, min_z, vsdb.centre(p.embedding)) m
+    order by m.rank;
 end;
 comment on function vsdb.search(
     text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
-) is 'Moments that answer a prompt, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
+) is 'Moments that answer a prompt, best first: ordered by the prompt without what all prompts share (vsdb.centre), or with min_score by the score. score is 100 x cosine of prompt and patch; z tells how far a moment lies above the best scores of unrelated prompts, in standard deviations, and match says so in a word (likely, possible); times are seconds from the start of the video; the box is in pixels of the frame.';

@@ -1,4 +1,4 @@
--- The stable face of the tables, and who may read it. Re-applied at every migrate.
+-- The stable face of the tables.
 
 create or replace view vsdb.patch_embeddings as
 select v.video_path,
