@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 
 import vsdb
 from tests import clips
+from tests.servers import Server
 from tests.serving import Served, serving
-from vsdb.database.embedded import OWNER, EmbeddedServer
 
 Count = Callable[[str, float], None]
 
@@ -26,12 +25,12 @@ def count(request: pytest.FixtureRequest) -> Count:
 
 
 @pytest.fixture(scope="session")
-def small_dsn(server: EmbeddedServer, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def small_dsn(
+    server: Server, template: str, session_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """DSN of a database with one small video, 4 s; tests only read it."""
     clip = clips.write_video(tmp_path_factory.mktemp("small") / "small.mp4", range(0, 4000, 200), size=(64, 48))
-    with psycopg.connect(server.dsn(OWNER) or "", autocommit=True) as connection:
-        connection.execute(f"create database small template {template}")
-    dsn = server.dsn("small") or ""
+    dsn = server.dsn(session_database("small", template=template))
     with vsdb.connect(dsn=dsn, model="tiny", device="cpu") as index:
         index.ingest([clip])
     return dsn

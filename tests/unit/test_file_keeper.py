@@ -31,14 +31,13 @@ def path(tmp_path: Path) -> Path:
 
 def stored(path: Path, content: bytes = CONTENT) -> StoredFile:
     """The file as the database knows it when it was ingested just now."""
-    time.sleep(TICK_SECONDS)
-    ingested_seconds = time.time()
+    file_changed_ns = path.stat().st_ctime_ns
     time.sleep(TICK_SECONDS)
     return StoredFile(
         video_path=str(path),
         size_bytes=len(content),
         content_sha256=hashlib.sha256(content).digest(),
-        ingested_seconds=ingested_seconds,
+        file_changed_ns=file_changed_ns,
     )
 
 

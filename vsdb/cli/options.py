@@ -50,7 +50,7 @@ def moment_in_time(value: str | None) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # also of times that no calendar holds in the local zone
         raise typer.BadParameter(f'"{value}" is no time such as 2026-11-22T14:30 or 2026-11-22') from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import sys
 from typing import Annotated
 
 import typer
@@ -42,6 +43,7 @@ def serve(
     from vsdb.serve.server import run
 
     is_open = not is_local(host)
+    is_told = token is None or sys.stdout.isatty()  # a token that was given need not stand in a service's log
     token = check_token(token) if token else secrets.token_urlsafe(16) if is_open else None
     settings = resolve(dsn=dsn)
     with Index(settings) as index:
@@ -50,7 +52,7 @@ def serve(
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         seen = socket.gethostname() if host in EVERYWHERE else name
-        address = f"http://{seen}:{port}/" + (f"?token={token}" if token else "")
+        address = f"http://{seen}:{port}/" + (f"?token={token}" if token and is_told else "")
         access = Access(token=token, names=LOCAL_NAMES | {name.lower()}, cookie=f"vsdb_token_{port}")
         run(settings, access, listener, ready=lambda: print(f"vsdb serves {address} until Ctrl-C", flush=True))
 

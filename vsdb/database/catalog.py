@@ -32,8 +32,8 @@ class StoredFile:
     video_path: str
     size_bytes: int
     content_sha256: bytes
-    ingested_seconds: float
-    """When it was ingested, in seconds since 1970."""
+    file_changed_ns: int | None
+    """When it was last changed as it was ingested, by its file system's clock; None where that is not known."""
 
 
 def find_content(connection: Connection, content_sha256: bytes) -> StoredVideo | None:
@@ -49,13 +49,13 @@ def find_path(connection: Connection, path: str) -> StoredVideo | None:
 def find_file(connection: Connection, video_id: int) -> StoredFile | None:
     """The file of a video; None where the database has no such video."""
     row = connection.execute(
-        """select video_path, size_bytes, content_sha256, extract(epoch from ingested_at)::float8
+        """select video_path, size_bytes, content_sha256, file_changed_ns
            from vsdb.videos where video_id = %s""",
         [video_id],
     ).fetchone()
     if row is None:
         return None
-    return StoredFile(video_path=row[0], size_bytes=row[1], content_sha256=row[2], ingested_seconds=row[3])
+    return StoredFile(video_path=row[0], size_bytes=row[1], content_sha256=row[2], file_changed_ns=row[3])
 
 
 def _find(connection: Connection, condition: sql.SQL, value: bytes | str) -> StoredVideo | None:

@@ -28,6 +28,7 @@ class NewVideo:
     content_sha256: bytes
     size_bytes: int
     opened: OpenedVideo
+    file_changed_ns: int | None = None
     replaces: int | None = None
     """video_id of this content's rows, which are to be made anew."""
 
@@ -103,6 +104,7 @@ def _video_row(video: NewVideo) -> dict[str, Any]:
         "video_path": video.video_path,
         "content_sha256": video.content_sha256,
         "size_bytes": video.size_bytes,
+        "file_changed_ns": video.file_changed_ns,
         "width": video.opened.width,
         "height": video.opened.height,
         "recorded_at": video.opened.recorded_at,

@@ -177,6 +177,7 @@ class Ingest:
             video_path=str(job.path),
             content_sha256=job.sha256.result(),
             size_bytes=job.hashed_file.size_bytes,
+            file_changed_ns=job.hashed_file.changed_ns,
             opened=opened,
             replaces=replaces,
         )

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsdb.errors import VideoError
@@ -21,12 +21,20 @@ class FileState:
     inode: int
     size_bytes: int
     modified_ns: int
+    changed_ns: int = field(compare=False)
+    """When the file system last changed it in any way, also its name or rights."""
 
 
 def file_state(path: Path) -> FileState:
     """Which file lies at a path, and in what state."""
     found = path.stat()
-    return FileState(device=found.st_dev, inode=found.st_ino, size_bytes=found.st_size, modified_ns=found.st_mtime_ns)
+    return FileState(
+        device=found.st_dev,
+        inode=found.st_ino,
+        size_bytes=found.st_size,
+        modified_ns=found.st_mtime_ns,
+        changed_ns=found.st_ctime_ns,
+    )
 
 
 def check_readable(path: Path) -> None:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from psycopg import errors
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 import vsdb
@@ -23,6 +24,7 @@ from vsdb.errors import UsageError, VideoError, VsdbError
 from vsdb.serve.files import FileKeeper
 from vsdb.serve.guard import Access, Guard
 from vsdb.serve.images import Encoders, Images
+from vsdb.serve.leaving import Leaving
 from vsdb.serve.pool import STATEMENT_SECONDS, ReaderPool
 from vsdb.serve.routes import NotFoundError, Service, TooLargeError, router
 
@@ -49,7 +51,7 @@ def make_app(settings: Settings, access: Access) -> FastAPI:
         docs_url=None,  # it would come from another site
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, access=access)],
+        middleware=[Middleware(Guard, access=access), Middleware(Leaving)],
     )
     encoders = Encoders()
     app.state.service = Service(pool, encoders, Images(encoders), FileKeeper())
@@ -82,6 +84,10 @@ def _say_errors(app: FastAPI) -> None:
     @app.exception_handler(TooLargeError)
     def too_large(_: Request, error: TooLargeError) -> JSONResponse:
         return _error(413, str(error))
+
+    @app.exception_handler(ClientDisconnect)
+    def left(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return _error(400, "the body did not arrive")  # for the record: nobody is there to read it
 
     @app.exception_handler(HTTPException)
     def no_route(_: Request, error: HTTPException) -> JSONResponse:

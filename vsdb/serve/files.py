@@ -21,13 +21,19 @@ from vsdb.errors import VideoError
 
 CHUNK_BYTES = 256 * 1024
 FULL_QUALITY = 90
+MAX_DIGITS = 19  # of a place in a file; one of more digits lies behind every end
+
+
+class CutShortError(Exception):
+    """An answer ends before what was announced: the connection is closed, so that the client notices."""
 
 
 class FileKeeper:
     """Opens video files, after a look at whether they still hold what was ingested.
 
-    A file of the stored size, untouched since it was ingested and reached without symbolic links, is taken as it
-    is. Any other is hashed once: a folder that others may write to could lead to somebody's private file by now.
+    A file of the stored size, which its file system has not changed since it was ingested and which is reached
+    without symbolic links, is taken as it is. Any other is hashed once: a folder that others may write to could lead
+    to somebody's private file by now.
     """
 
     def __init__(self) -> None:
@@ -77,14 +83,17 @@ class FileKeeper:
 
 
 def _is_untouched(found: os.stat_result, stored: StoredFile) -> bool:
-    """Whether the open file lies at the path itself and its inode was not changed (or moved) since the ingest."""
+    """Whether the open file lies at the path itself and was last changed (or moved) when it was ingested or before.
+
+    That time is the file system's own, which nobody can set, and it is compared with itself: two clocks can differ.
+    """
     try:
         there = os.lstat(stored.video_path)
         has_no_links = os.path.realpath(stored.video_path) == stored.video_path
     except OSError:
         return False
     same = (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
-    return same and has_no_links and found.st_ctime < stored.ingested_seconds
+    return same and has_no_links and found.st_ctime_ns == stored.file_changed_ns
 
 
 def file_response(file: FileIO, stored: StoredFile, headers: Headers, *, with_body: bool) -> Response:
@@ -100,6 +109,9 @@ def file_response(file: FileIO, stored: StoredFile, headers: Headers, *, with_bo
         "content-type": kind if kind.startswith("video/") else "application/octet-stream",
         "etag": etag,
     }
+    if is_known(headers.get("if-none-match", ""), etag):
+        file.close()
+        return Response(status_code=304, headers={name: answer[name] for name in ("cache-control", "etag")})
     size = stored.size_bytes
     first, last = 0, size - 1
     status = 200
@@ -119,12 +131,18 @@ def file_response(file: FileIO, stored: StoredFile, headers: Headers, *, with_bo
     return StreamingResponse(_read(file, first, last), status_code=status, headers=answer)
 
 
+def is_known(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match header names the content; as RFC 9110, section 13.1.2."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or tags == ["*"]
+
+
 def parse_range(header: str, size: int) -> tuple[int, int] | tuple[()] | None:
     """First and last byte of a Range header; () where no byte of the file is in it, None where it is to be ignored."""
-    match = re.fullmatch(r"bytes=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*", header)
+    match = re.fullmatch(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*", header)
     if match is None or match.group(1) == match.group(2) == "":
         return None
-    start, end = match.groups()
+    start, end = (text and f"{text.lstrip('0')[:MAX_DIGITS]:0>1}" for text in match.groups())
     if not start:
         return (max(0, size - int(end)), size - 1) if int(end) > 0 else ()
     if end and int(end) < int(start):
@@ -137,7 +155,7 @@ async def _read(file: FileIO, first: int, last: int) -> AsyncIterator[bytes]:
         while first <= last:
             chunk = await to_thread.run_sync(os.pread, file.fileno(), min(CHUNK_BYTES, last - first + 1), first)
             if not chunk:
-                raise OSError("the file became shorter while it was read")
+                raise CutShortError("the file became shorter while it was read")
             first += len(chunk)
             yield chunk
 

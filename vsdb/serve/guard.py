@@ -7,7 +7,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vsdb.errors import UsageError
+from vsdb.serve.guesses import Guesses
 
 MIN_TOKEN_LENGTH = 12
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -52,6 +53,7 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
+        self._guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a stranger, or hand on and add the headers that keep a browser strict."""
@@ -76,31 +78,63 @@ class Guard:
             name = re.sub(r":\d+$", "", headers.get("host", "")).lower()
             if name not in self._access.names:
                 return _error(421, f'this server is not called "{name}"; use {", ".join(sorted(self._access.names))}')
-        elif not self._has_token(headers):
-            return self._first_visit(scope) or _error(401, "a token is missing or wrong")
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        else:
+            refusal = self._stranger(scope, headers)
+            if refusal:
+                return refusal
+        if _is_of_another_site(scope, headers):
             return _error(403, "pages of other sites may not ask")
         return None
 
-    def _has_token(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+    def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
+        """What to answer whoever has no token, a wrong one, or the right one in the address."""
+        address = str((scope.get("client") or ("",))[0])
+        if self._guesses.are_spent(address):
+            return _error(429, "too many wrong tokens from this address; wait a second")
+        fields = parse_qsl(scope["query_string"].decode("latin-1"))
+        in_address = dict(fields).get("token", "") if scope["path"] == "/" and scope["method"] == "GET" else ""
+        given = [each for each in (in_address, *self._given(headers)) if each]
+        if not any(self._is_token(each) for each in given):
+            if given:
+                self._guesses.add(address)
+            return _error(401, "a token is missing or wrong")
+        return self._without_token(fields) if in_address else None
+
+    def _given(self, headers: Headers) -> tuple[str, ...]:
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._is_token(given.strip())
-        return self._is_token(cookie_parser(headers.get("cookie", "")).get(self._access.cookie, ""))
+            return (bearer.strip(),)
+        return (cookie_parser(headers.get("cookie", "")).get(self._access.cookie, ""),)
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self._access.token or "").encode())
 
-    def _first_visit(self, scope: Scope) -> Response | None:
+    def _without_token(self, fields: list[tuple[str, str]]) -> Response:
         """Trade ``/?token=…`` for a cookie, and take the token out of the address."""
-        fields = parse_qsl(scope["query_string"].decode("latin-1"))
-        if scope["path"] != "/" or not self._is_token(dict(fields).get("token", "")):
-            return None
         rest = urlencode([(name, value) for name, value in fields if name != "token"])
         response = RedirectResponse(f"/?{rest}" if rest else "/", status_code=303)
         assert self._access.token
         response.set_cookie(self._access.cookie, self._access.token, httponly=True, samesite="strict")
         return response
+
+
+def _is_of_another_site(scope: Scope, headers: Headers) -> bool:
+    """Whether a page of another site, or of another port of this machine, is behind a request.
+
+    Following a link to the page itself is all that such a page may do: not post a form to it, not frame it.
+    Source: Fetch Metadata Request Headers (W3C); browsers without them send Origin with what is no GET.
+    """
+    site = headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return False
+    if site is None:
+        origin = headers.get("origin")
+        is_read = scope["method"] in ("GET", "HEAD")
+        return not is_read and origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    follows_link = (
+        headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+    )
+    return not (follows_link and scope["method"] == "GET" and scope["path"] == "/")
 
 
 def is_local(host: str) -> bool:
@@ -131,5 +165,5 @@ def check_token(token: str) -> str:
 
 
 def _error(status: int, message: str) -> Response:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}}.get(status)
     return JSONResponse({"error": message}, status_code=status, headers=headers)

@@ -79,8 +79,11 @@ class SearchParameters(Asked):
     @field_validator("recorded_from", "recorded_to")
     @classmethod
     def with_zone(cls, time: datetime | None) -> datetime | None:
-        """Local time where no zone was named."""
-        return time.astimezone() if time else None
+        """Local time where no zone was named; what no calendar holds once it is in that zone is an error."""
+        try:
+            return time.astimezone() if time else None
+        except (OverflowError, ValueError, OSError):  # each of which Python raises for some of them
+            raise ValueError("should be a time of the years 1 to 9999") from None
 
     def narrowing(self) -> search.Narrowing:
         """Which moments count."""

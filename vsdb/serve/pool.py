@@ -17,6 +17,7 @@ from vsdb.config import Settings
 from vsdb.database import Connection, connect
 from vsdb.database.embedded import CONNECT_TIMEOUT_SECONDS, READER, EmbeddedServer
 from vsdb.errors import DatabaseError
+from vsdb.serve.leaving import Asker, asker
 
 MAX_CONNECTIONS = 8
 PATIENCE_SECONDS = 2.0  # then it is time to see whether the database is there at all
@@ -73,11 +74,14 @@ class ReaderPool:
         Raises:
             DatabaseError: the database cannot be reached, or all connections are busy for too long.
         """
+        asking = asker.get() or Asker()
         connection = self._get()
         self._lent.add(connection)
         try:
+            asking.takes(connection)
             yield connection
         finally:
+            asking.gives_back()
             self._lent.discard(connection)
             self._pool.putconn(connection)
 
@@ -116,7 +120,10 @@ class ReaderPool:
 
 
 def become_reader(connection: psycopg.Connection[Any]) -> None:
-    """Give up every right but to read and ask; a user who may not take the role keeps its own, read-only."""
+    """Give up every right but to read and ask; a user who may not take the role keeps its own, read-only.
+
+    What others set for the role or the database (``alter role … set``) does not count here.
+    """
     with suppress(errors.InsufficientPrivilege, errors.InvalidParameterValue):  # not a member; no such role
         connection.execute(f"set role {READER}")
     connection.execute("set default_transaction_read_only = on")

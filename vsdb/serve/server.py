@@ -6,15 +6,39 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 
 from vsdb.config import Settings
 from vsdb.serve.app import make_app
+from vsdb.serve.files import CutShortError
 from vsdb.serve.guard import Access
+from vsdb.serve.protocol import BACKLOG, max_clients, protocol_class
 
 GRACE_SECONDS = 1
+QUIET_SECONDS = 10.0  # between two lines of the log that say the same
+
+
+class _Sparing(logging.Filter):
+    """Lets a line through once in ten seconds, and nothing of an answer that only the client is the worse for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (ClientDisconnect, CutShortError)):
+            return False
+        now = time.monotonic()
+        what = f"{record.msg} {type(error).__name__}"
+        if now - self._said_at.get(what, float("-inf")) < QUIET_SECONDS:
+            return False
+        self._said_at[what] = now
+        return True
 
 
 class _Server(uvicorn.Server):
@@ -54,5 +78,10 @@ def run(settings: Settings, access: Access, listener: socket.socket, *, ready: C
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         lifespan="on",
+        backlog=BACKLOG,
+        http=protocol_class(max_clients()),
+        ws="none",
     )
+    for name in ("asyncio", "uvicorn.error"):
+        logging.getLogger(name).addFilter(_Sparing())
     _Server(config, ready).run(sockets=[listener])
