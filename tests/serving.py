@@ -72,10 +72,11 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str, **environment: str) -> Iterator[Served]:
-    """Run ``vsdb serve`` on a free port until the block ends."""
+def serving(*arguments: str, max_files: int | None = None, **environment: str) -> Iterator[Served]:
+    """Run ``vsdb serve`` on a free port until the block ends; it may have at most ``max_files`` files open."""
+    limited = ["prlimit", f"--nofile={max_files}:{max_files}"] if max_files else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "vsdb", "serve", "--port", "0", *arguments],
+        [*limited, sys.executable, "-m", "vsdb", "serve", "--port", "0", *arguments],
         env={**clean_environment(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

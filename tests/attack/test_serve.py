@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import shutil
 import socket
 import threading
@@ -20,7 +19,6 @@ import vsdb
 from tests.attack.conftest import Count
 from tests.conftest import StreetCopy
 from tests.serving import Served, serving
-from vsdb.database import Connection
 from vsdb.serve.protocol import HEAD_SECONDS
 
 TOKEN = "abcdefghijkl-0123456789"
@@ -113,63 +111,47 @@ def test_a_whole_request_after_a_pause_and_in_pieces_is_answered(served: Served)
 
 def test_a_crowd_neither_floods_the_log_nor_ends_the_page(small_dsn: str, count: Count) -> None:
     """More connections than the process may have open files."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FILES, before[1]))
-    try:
-        context = serving(VSDB_DSN=small_dsn, VSDB_TEST_FILES="few")
-        served = context.__enter__()
-        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (FEW_FILES, FEW_FILES))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    try:
+    with serving(VSDB_DSN=small_dsn, max_files=FEW_FILES) as served:
         with contextlib.ExitStack() as stack:
             for _ in range(CROWD):
                 with contextlib.suppress(OSError):
                     client = stack.enter_context(socket.socket())
                     client.settimeout(1)
                     client.connect(("127.0.0.1", served.port))
-            open_files = len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
-            assert open_files < FEW_FILES
+            assert len(list(Path(f"/proc/{served.process.pid}/fd").iterdir())) < FEW_FILES
         for _ in range(100):
             with contextlib.suppress(OSError):
                 if served.get("/api/videos").status == 200:
                     break
             time.sleep(0.1)
         assert served.get("/api/videos").status == 200
-        out, err = ended(served)
-        assert (out, err.count("\n") < 5) == ("", True), err[:2000]
-    finally:
-        context.__exit__(None, None, None)
+        assert ended(served) == ("", "")
     count("connections at once", CROWD)
 
 
-def running_statements(connection: Connection) -> int:
-    row = connection.execute(
-        """select count(*) from pg_stat_activity
-           where datname = current_database() and pid <> pg_backend_pid() and state = 'active'
-             and query ilike '%vsdb.search%'"""
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 @pytest.mark.parametrize("route", ["search?prompt=a+dog", "scores?prompt=a+dog&video_id=1", "videos"])
-def test_a_client_that_leaves_ends_its_search(dsn: str, connection: Connection, route: str) -> None:
+def test_a_client_that_leaves_ends_its_search(small_dsn: str, route: str) -> None:
     waiting = """select count(*) from pg_stat_activity
                  where datname = current_database() and wait_event_type = 'Lock'"""
 
     def num_waiting() -> int:
-        row = connection.execute(waiting).fetchone()
+        row = watcher.execute(waiting).fetchone()
         assert row is not None
         return int(row[0])
 
-    with serving(VSDB_DSN=dsn) as served, psycopg.connect(dsn) as locker:
-        served.get("/api/videos")
+    with (
+        psycopg.connect(small_dsn, autocommit=True) as watcher,
+        serving(VSDB_DSN=small_dsn) as served,
+        psycopg.connect(small_dsn) as locker,
+        connect(served) as client,
+    ):
         locker.execute("lock table vsdb.videos")  # every question now waits
-        client = connect(served)
         client.sendall(f"GET /api/{route} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        while num_waiting() == 0:
+        for _ in range(600):
+            if num_waiting():
+                break
             time.sleep(0.05)
+        assert num_waiting() == 1
         client.close()
         for _ in range(200):
             if num_waiting() == 0:
