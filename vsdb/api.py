@@ -12,6 +12,7 @@ from vsdb import search
 from vsdb.config import Settings, resolve
 from vsdb.database import Connection, catalog
 from vsdb.database.connect import Database
+from vsdb.database.locks import bounded_wait
 from vsdb.errors import UsageError
 from vsdb.moments import Moments
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
@@ -190,7 +191,8 @@ class Index:
             raise UsageError("an empty path names no video")
         absolute = os.path.abspath(Path(path).expanduser())
         is_pattern = "%" in str(path) and not catalog.has_path(self.connection, absolute)
-        return catalog.remove_videos(self.connection, str(path) if is_pattern else absolute)
+        with bounded_wait(self.connection, "the removal"):
+            return catalog.remove_videos(self.connection, str(path) if is_pattern else absolute)
 
     @property
     def model_name(self) -> str | None:

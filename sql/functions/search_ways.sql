@@ -26,12 +26,16 @@ create or replace function vsdb.search_then(
 )
 language sql stable
 begin atomic
+    with question as materialized (
+        select vsdb.check_search(max_moments, 0)
+    ),
     -- pairs: the best moment of next_query after the best of each moment of query, and soon enough. Both have to stand
     -- out.
-    with pairs as (
+    pairs as (
         select a.*, b.end_seconds as next_end_seconds, b.best_seconds as next_seconds, b.score as next_score,
                b.z as next_z, coalesce(a.z + b.z, a.score + b.score) as together
-        from vsdb.search_embedding(query, num_first, video_like => video_like, video_ids => video_ids,
+        from question,
+             vsdb.search_embedding(query, num_first, video_like => video_like, video_ids => video_ids,
                                    min_z => min_z, asked => asked) a
         cross join lateral vsdb.search_embedding(
             next_query, 1, video_ids => array[a.video_id], min_z => min_z, asked => next_asked,

@@ -11,6 +11,7 @@ import typer
 from psycopg.conninfo import make_conninfo
 
 from vsdb.cli.options import Dsn
+from vsdb.cli.output import exact, say
 from vsdb.config import home, resolve
 from vsdb.database import connect
 from vsdb.database.embedded import READER, EmbeddedServer
@@ -35,13 +36,12 @@ def start(
 ) -> None:
     """Start the embedded PostgreSQL and print its DSN; every command does this by itself."""
     server = _embedded(dsn)
-    print(server.start(listen_port=listen))
+    print(exact(server.start(listen_port=listen)))
     address = server.listen_address()
     if address:
-        print(
+        say(
             f"listening on {address[0]}:{address[1]} for role {READER}, database vsdb; "
-            f"its password is in {server.password_file}",
-            file=sys.stderr,
+            f"its password is in {server.password_file}"
         )
 
 
@@ -49,13 +49,13 @@ def start(
 def stop(dsn: Dsn = None) -> None:
     """Stop the embedded PostgreSQL; the data stay."""
     stopped = _embedded(dsn).stop()
-    print("stopped" if stopped else "it was not running", file=sys.stderr)
+    say("stopped" if stopped else "it was not running")
 
 
 @app.command("dsn")
 def print_dsn(dsn: Dsn = None) -> None:
     """Print the connection string, for psql, a BI tool or another program (the embedded server is started)."""
-    print(connect.find_dsn(resolve(dsn=dsn)))
+    print(exact(connect.find_dsn(resolve(dsn=dsn))))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

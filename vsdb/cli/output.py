@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from vsdb.database.status import DatabaseStatus
-from vsdb.readable import clock, visible, visible_lines
+from vsdb.readable import clock, visible, visible_json, visible_lines
 from vsdb.types import MOMENT_COLUMNS, IngestResult, Moment, Video
 
 
@@ -42,8 +42,13 @@ def moments_csv(moments: Sequence[Moment]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(MOMENT_COLUMNS)
-    writer.writerows(each.as_row() for each in moments)
+    writer.writerows([exact(cell) if isinstance(cell, str) else cell for cell in each.as_row()] for each in moments)
     return out.getvalue().rstrip("\n")
+
+
+def exact(text: str) -> str:
+    """Text that programs read: as it is in a pipe or file, and made visible where a terminal would obey it."""
+    return visible(text) if sys.stdout.isatty() else text
 
 
 def moments_table(moments: Sequence[Moment]) -> str:
@@ -119,7 +124,7 @@ def to_json(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",\n ".join(to_json(each) for each in value) + "]"
     plain = value if isinstance(value, dict) else asdict(value)
-    text = json.dumps(plain, ensure_ascii=False, default=_json_default)
+    text = visible_json(json.dumps(plain, ensure_ascii=False, default=_json_default))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

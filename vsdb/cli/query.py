@@ -121,7 +121,7 @@ def query(
         elif moments:
             print(output.moments_table(moments))
         if not moments:
-            print(_no_match(index.connection, question, narrowing), file=sys.stderr)
+            output.say(_no_match(index.connection, question, narrowing))
         elif not _look(moments, _named(question), save=save, clip=clip, reencode=reencode, play=play):
             raise typer.Exit(1)
 

@@ -54,6 +54,7 @@ class Database:
         """
         if self._connection.closed:
             self._connection = open_connection(self._settings)
+        _end_no_sooner(self._connection)
         self._make_ready(create=True)
         return self._connection
 
@@ -74,6 +75,14 @@ class Database:
     def _make_ready(self, *, create: bool) -> None:
         (schema.ensure if create else schema.check)(self._connection)
         self._is_ready = True
+
+
+def _end_no_sooner(connection: Connection) -> None:
+    """Take the server's timeouts off this session: an ingest decodes for minutes between two statements."""
+    names = ["statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"]
+    connection.execute(
+        "select set_config(name, '0', false) from pg_settings where name = any (%s) and setting <> '0'", [names]
+    )
 
 
 def find_dsn(settings: Settings) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 from vsdb.database.programs import MAJOR, give_to_server, let_server_in, run_program
 from vsdb.errors import DatabaseError
 
-ACCESS_RULES = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"  # the folder is its owner's alone
+# The folder, and so the socket, is its owner's alone; over TCP comes the reader, to its database.
+ACCESS_RULES = "local all all trust\nhost vsdb vsdb_reader 127.0.0.1/32 scram-sha-256\n"
 MAX_SOCKET_BYTES = 103  # of a socket's path, on the strictest system
 SOCKET_NAME = ".s.PGSQL.65535"
 SOCKET_FOLDER_PREFIX = "vsdb-socket-"

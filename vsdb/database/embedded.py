@@ -33,6 +33,15 @@ SERVER_SETTINGS = {
     "max_wal_size": "4GB",  # fewer checkpoints while videos are stored
     "shared_buffers": "512MB",
 }
+READER_CONNECTIONS = 50  # of the server's 100
+# What everybody may do in PostgreSQL, and what a role may set for its own next sessions.
+NARROW_THE_READER = f"""
+    alter role {READER} reset all;
+    alter role {READER} in database {DATABASE} reset all;
+    revoke temporary on database {DATABASE} from public;
+    revoke execute on function lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea),
+        lo_put(oid, bigint, bytea), lowrite(integer, bytea) from public;
+"""
 
 
 @dataclass(frozen=True)
@@ -267,12 +276,14 @@ class EmbeddedServer:
         """
         with _connect(self._dsn_of(state, OWNER)) as connection:
             if connection.execute("select from pg_roles where rolname = %s", [READER]).rowcount == 0:
-                connection.execute(f"create role {READER} nologin")
+                connection.execute(f"create role {READER} nologin connection limit {READER_CONNECTIONS}")
             if connection.execute("select from pg_database where datname = %s", [DATABASE]).rowcount == 0:
                 connection.execute(
                     f"create database {DATABASE} template template0 encoding 'UTF8' "
                     "locale_provider builtin builtin_locale 'C.UTF-8'"
                 )
+        with _connect(self._dsn_of(state, DATABASE)) as connection:
+            connection.execute(NARROW_THE_READER)
 
     def _give_reader_a_password(self, state: Postmaster) -> None:
         """Let vsdb_reader log in over TCP; the password is hashed here, so that no log of the server can hold it."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import errors, sql
 
 from vsdb.database import Connection
+from vsdb.database.locks import lock_error, set_lock_timeout
 from vsdb.errors import DatabaseError
 
 MIN_SERVER = 15
 MIN_PGVECTOR = (0, 8)
-LOCK_KEY = 0x76736462  # "vsdb": one migration at a time in a database
+OTHER_MIGRATE_SECONDS = 120.0  # so long does this one wait for others, which are known to end
+TABLE_LOCK_SECONDS = 0.1  # so long may readers have to queue behind a migration that cannot have its tables yet
+PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 0.5
 FUNCTIONS_ID = 0  # the row of vsdb.migrations that stands for the re-applied files
 
 _BOOTSTRAP = """
@@ -74,10 +79,22 @@ def migrate(connection: Connection) -> list[str]:
         DatabaseError: server or pgvector too old, pgvector missing, or a database newer than this program.
     """
     check_server(connection)
+    began = time.monotonic()
+    while True:
+        try:
+            return _migrate(connection)
+        except errors.LockNotAvailable:
+            waited = time.monotonic() - began
+            if waited > PATIENCE_SECONDS:
+                raise lock_error(connection, "the migration", round(waited)) from None
+            time.sleep(RETRY_SECONDS)
+
+
+def _migrate(connection: Connection) -> list[str]:
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
-        create_vector_extension(connection)
-        connection.execute(_BOOTSTRAP)
+        connection.execute("set local statement_timeout = 0")
+        _wait_for_other_migrates(connection)
+        set_lock_timeout(connection, TABLE_LOCK_SECONDS, local=True)
         applied = _applied(connection)
         _check_history(applied)
         pending = [each for each in all_migrations() if each.migration_id not in applied]
@@ -89,6 +106,24 @@ def migrate(connection: Connection) -> list[str]:
         apply_functions(connection)
         _measure_background(connection)
     return [each.path.stem for each in pending]
+
+
+def _wait_for_other_migrates(connection: Connection) -> None:
+    """Let one migration at a time go on: the first makes the schema, and each locks the table that notes them.
+
+    Not an advisory lock: those may be taken by everybody who can connect. This one needs the owner's rights, and does
+    not keep readers away.
+    """
+    set_lock_timeout(connection, OTHER_MIGRATE_SECONDS, local=True)
+    while True:
+        try:
+            with connection.transaction():
+                create_vector_extension(connection)
+                connection.execute(_BOOTSTRAP)
+            break
+        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.DuplicateObject):
+            continue  # another migration has just made it; now it is there
+    connection.execute("lock table vsdb.migrations in share row exclusive mode")
 
 
 def _measure_background(connection: Connection) -> None:

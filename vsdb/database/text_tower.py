@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import psycopg
     from typing_extensions import LiteralString
 
-_INSTALL_LOCK = 0x76736462_0002  # everything that fills these tables takes it: two installs take turns
 
 _TOWER_TABLES = (
     "text_weights", "text_tokens", "text_positions", "text_layers", "text_towers", "prompt_embeddings",
@@ -91,7 +90,8 @@ def _replace_tables(
 ) -> bool:
     """Empty and fill the tables in one transaction, unless the query ``present`` finds a row."""
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", [_INSTALL_LOCK])
+        # Not an advisory lock, which everybody may take; searches read on meanwhile.
+        cursor.execute(sql.SQL("lock table vsdb.{} in share row exclusive mode").format(sql.Identifier(tables[0])))
         if cursor.execute(present, [sha256]).rowcount:
             return False
         for table in tables:

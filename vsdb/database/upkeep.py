@@ -108,7 +108,7 @@ def build_index(connection: Connection, *, min_patches: int) -> bool:
 def _transaction_to_build_in(connection: Connection, min_patches: int) -> Iterator[bool]:
     """Begin a transaction in which nobody else builds the index; give whether it is needed."""
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [0x76736462_0003])  # two ingests end at once
+        connection.execute("lock table vsdb.turning in share row exclusive mode")  # two ingests end at once
         yield connection.execute("select vsdb.needs_index(%s)", [min_patches]).fetchone() == (True,)
 
 
