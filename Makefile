@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format tests golden mutants browser wheel release clean
+.PHONY: help demo test lint format tests attack golden mutants browser wheel release clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ format: $(VENV)/installed-dev ## Format, and mend what ruff can mend
 # Each worker has a server of its own; two threads a worker would only wait for each other.
 tests: $(VENV)/installed-dev ## Pytest: all of it, or some: make tests ARGS='tests/unit -k patches'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+attack: $(VENV)/installed-dev ## What was tried to break vsdb, with the figures of docs/security.md; a part of tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/attack $(ARGS)
 
 golden: $(VENV)/installed-dev ## Write the golden dump of the schema anew; read its difference before you commit it
 	VSDB_GOLDEN=write $(BIN)/pytest -q tests/integration/test_golden_schema.py
