@@ -135,20 +135,6 @@ def test_every_public_object_is_described(connection: Connection) -> None:
     assert missing == []
 
 
-VIEWS = {
-    "patch_embeddings": "video_path pts_seconds patch_index x y width height embedding",
-    "videos_view": "video_id video_path duration_seconds width height every_seconds patch_size stride num_frames"
-    " num_patches size_bytes recorded_at ingested_at model_name has_thumbnails keyframes skip_unchanged",
-}
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_views_keep_their_columns_in_order(connection: Connection, view: str) -> None:
-    """As their comments promise: one more comes at the end."""
-    cursor = connection.execute(f"select * from vsdb.{view}".encode())
-    assert [column.name for column in cursor.description or ()] == VIEWS[view].split()
-
-
 def test_the_files_are_plain_sql_for_psql(new_database: NewDatabase) -> None:
     """Each file runs by itself with the default search path, in the order of the runner."""
     with connect(new_database("template0")) as connection:

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.__main__ import TESTS
+from tests.mutations.__main__ import TESTS, noticed_by
 from tests.mutations.mistakes import python_mistakes, sql_mistakes
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_every_file_and_test_is_there() -> None:
-    paths = [*TESTS, *(test.partition("::")[0] for tests in TESTS.values() for test in tests)]
+    paths = [*TESTS, *(test for file in TESTS for test in noticed_by(file))]
     assert [path for path in paths if not (ROOT / path).is_file()] == []
-    assert {path for path in TESTS if path.startswith("sql/")} == {
-        f"sql/{path.name}" for path in ROOT.glob("sql/*.sql")
-    }
+    functions = {f"sql/functions/{path.name}" for path in ROOT.glob("sql/functions/*.sql")}
+    assert {path for path in TESTS if path.startswith("sql/")} == functions
 
 
 @pytest.mark.parametrize("file", [path for path in TESTS if path.endswith(".py")])
