@@ -19,7 +19,7 @@ import pytest
 
 import vsdb
 from tests import clips
-from tests.servers import Server, running
+from tests.servers import Server, running, versions
 from vsdb.database import Connection, schema
 from vsdb.database.text_tower import install_tokenizer
 from vsdb.media import video  # noqa: F401  (video keeps OpenCV quiet if it is the first to import it)
@@ -39,6 +39,11 @@ class StreetCopy:
 
     path: Path
     dsn: str
+
+
+def pytest_report_header() -> str:
+    """The server, since answers and plans are its."""
+    return f"server: {versions()}"
 
 
 @pytest.fixture(scope="session")

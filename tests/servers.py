@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import pytest
 from psycopg import conninfo
 
 from vsdb.database.embedded import OWNER, EmbeddedServer
+from vsdb.database.programs import programs_folder
 
 UTF8 = "template template0 encoding 'UTF8' "
 LOCALES = {True: "locale_provider builtin builtin_locale 'C.UTF-8'", False: "locale 'C'"}  # builtin: from 17 on
@@ -64,6 +67,20 @@ class Server:
 def is_given() -> bool:
     """Whether tests run on a server that was given."""
     return "VSDB_TEST_DSN" in os.environ
+
+
+def versions() -> str:
+    """PostgreSQL's and pgvector's, of the server that tests run on; an embedded one is not started for it."""
+    if is_given():
+        with Server(os.environ["VSDB_TEST_DSN"]).admin() as connection:
+            of_pgvector = "select default_version from pg_available_extensions where name = 'vector'"
+            row = connection.execute(f"select current_setting('server_version'), ({of_pgvector})").fetchone()
+        return "PostgreSQL {} with pgvector {}".format(*row or ())
+    programs = programs_folder()
+    control = (programs.parent / "share/postgresql/extension/vector.control").read_text(encoding="utf-8")
+    said = subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    (pgvector,) = re.findall(r"default_version = '(.+)'", control)
+    return f"embedded PostgreSQL {said.split()[-1]} with pgvector {pgvector}"
 
 
 @contextmanager

@@ -255,13 +255,6 @@ def test_doctor_finds_what_is_there(run_vsdb: Run, street: Path) -> None:
     assert "cannot connect" in broken.stderr
 
 
-def test_help_teaches_every_command(run_vsdb: Run) -> None:
-    front = run_vsdb("--help").stdout
-    for command in "ingest query videos remove status doctor migrate demo db".split():
-        assert command in front
-        assert run_vsdb(command, "--help").returncode == 0
-
-
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_stores_no_half_video_and_can_be_repeated(
     run_vsdb: Run, tmp_path: Path, dsn: str, connection: Connection, sent: signal.Signals

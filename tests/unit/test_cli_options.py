@@ -1,15 +1,36 @@
-"""Values of options: what they become, and what is refused."""
+"""Every command's help, and values of options: what they become, and what is refused."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from vsdb.cli.app import app
 from vsdb.cli.options import moment_in_time
+
+
+def commands(command: Any, *words: str) -> Iterator[tuple[str, Any]]:
+    """A command, and all below it, by their words."""
+    yield " ".join(words), command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *words, name)
+
+
+@pytest.mark.parametrize(("words", "command"), list(commands(typer.main.get_command(app))))
+def test_help_teaches_every_command(words: str, command: Any) -> None:
+    run = CliRunner().invoke(app, [*words.split(), "--help"], env={"COLUMNS": "300"})
+    shown = " ".join(run.stdout.split())
+    assert command.help.splitlines()[0] in shown
+    for parameter in command.params:
+        assert parameter.help, f"vsdb {words}: {parameter.name} says nothing"
+        is_argument = parameter.param_type_name == "argument"
+        assert ((is_argument and parameter.metavar) or parameter.opts[0]) in shown
 
 
 @pytest.fixture
