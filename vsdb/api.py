@@ -179,8 +179,7 @@ class Index:
             video_ids: only these videos.
             recorded_from: only frames recorded at or after this time.
             recorded_to: only frames recorded at or before this time.
-            min_z: moments with a lower z do not count; None asks that the best one has 1.0, unless there is a
-                min_score.
+            min_z: moments with a lower z do not count; None asks for 1.0, unless there is a min_score.
 
         Returns:
             A list of moments, best first, empty where nothing matches; a notebook shows it as a contact sheet.

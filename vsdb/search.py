@@ -72,7 +72,7 @@ class Narrowing:
     recorded_to: datetime | None = None
     """Only frames recorded at or before this time."""
     min_z: float | None = None
-    """Moments with a lower z do not count; None asks that the best one has 1.0, unless there is a min_score."""
+    """Moments with a lower z do not count; None asks for 1.0, unless there is a min_score."""
 
 
 def load_encoder(connection: Connection) -> Encoder:
@@ -139,8 +139,9 @@ def _search(connection: Connection, question: Question, narrowing: Narrowing, lo
     if question.prompt is not None and question.without is None and terms.in_sql:
         call = f"vsdb.search({terms.add(_as_text(question.prompt))}, {_NARROWING})"
     else:
-        call = f"vsdb.search_embedding({_asked(terms, question)}, {_NARROWING})"
-    return _moments(connection, call, {**vars(narrowing), **terms.values})
+        query, asked = _query(terms, question)
+        call = f"vsdb.search_embedding({query}, {_NARROWING}, asked => {asked})"
+    return _moments(connection, terms, call, narrowing)
 
 
 def nearest(
@@ -159,7 +160,8 @@ def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[t
     if terms.in_sql:
         call = f"vsdb.explain({terms.add(_as_text(prompt))}"
     else:
-        call = f"vsdb.explain_embedding({terms.text(prompt)}"
+        embedding = terms.text(prompt)
+        call = f"vsdb.explain_embedding({embedding}, asked => vsdb.centre({embedding})"
     arguments = """max_moments => %(max_moments)s, video_like => %(video_like)s, from_seconds => %(from_seconds)s,
         to_seconds => %(to_seconds)s, video_ids => %(video_ids)s"""
     return connection.execute(f"select * from {call}, {arguments})", {**vars(narrowing), **terms.values}).fetchall()
@@ -174,8 +176,10 @@ def score_video(
         DatabaseError, UsageError, ModelError: as :func:`search`.
     """
     terms = _Terms(connection, load)
-    call = f"vsdb.score_video({_asked(terms, question)}, {terms.add(video_id)}::bigint)"
-    return connection.execute(f"select * from {call} order by frame_index", terms.values).fetchall()
+    query, _ = _query(terms, question)
+    call = f"vsdb.score_video({query}, {terms.add(video_id)}::bigint)"
+    statement = f"{terms.preamble}select * from {call} order by frame_index"
+    return connection.execute(statement, terms.values).fetchall()
 
 
 def _search_then(connection: Connection, terms: _Terms, question: Question, narrowing: Narrowing) -> list[Moment]:
@@ -184,20 +188,30 @@ def _search_then(connection: Connection, terms: _Terms, question: Question, narr
         if field.name not in combined and getattr(narrowing, field.name) != field.default:
             raise UsageError(f'{field.name} does not combine with "then"')
     assert question.then is not None
-    call = f"""vsdb.search_then({_asked(terms, question)}, {terms.text(question.then)},
-        within_seconds => {terms.add(question.within_seconds)}, max_moments => %(max_moments)s,
-        video_like => %(video_like)s, video_ids => %(video_ids)s)"""
-    moments = _moments(connection, call, {**vars(narrowing), **terms.values})
-    return [each for each in moments if narrowing.min_z is None or each.z is None or each.z >= narrowing.min_z]
+    query, asked = _query(terms, question)
+    next_query = terms.text(question.then)
+    call = f"""vsdb.search_then({query}, {next_query}, within_seconds => {terms.add(question.within_seconds)},
+        max_moments => %(max_moments)s, video_like => %(video_like)s, video_ids => %(video_ids)s, min_z => %(min_z)s,
+        asked => {asked}, next_asked => vsdb.centre({next_query}))"""
+    return _moments(connection, terms, call, narrowing)
 
 
-def _asked(terms: _Terms, question: Question) -> str:
-    """SQL for the embedding of what is looked for."""
+def _query(terms: _Terms, question: Question) -> tuple[str, str]:
+    """SQL for the embedding of what is looked for, and for what patches are ordered by: words are centred."""
+    asked = "null"  # an embedding is taken as it is, and a picture shares nothing with prompts that could be taken off
     if question.embedding is not None:
-        asked = terms.embedding(question.embedding)
+        query = terms.embedding(question.embedding)
+    elif question.image is not None:
+        query = terms.image(question.image)
     else:
-        asked = terms.image(question.image) if question.image else terms.text(question.prompt or "")
-    return f"vsdb.without({asked}, {terms.text(question.without)})" if question.without is not None else asked
+        query = terms.text(question.prompt or "")
+        asked = f"vsdb.centre({query})"
+    if question.without is None:
+        return query, asked
+    unwanted = terms.text(question.without)
+    if asked != "null":
+        asked = f"vsdb.without({asked}, vsdb.centre({unwanted}))"
+    return f"vsdb.without({query}, {unwanted})", asked
 
 
 class _Terms:
@@ -210,9 +224,19 @@ class _Terms:
         self.in_sql = row[0] == "openai"
         """Whether SQL can embed words."""
         self.values: dict[str, Any] = {}
+        self._remembered: list[str] = []
         self._connection = connection
         self._load_encoder = load
         self._encoder: Encoder | None = None
+
+    @property
+    def preamble(self) -> str:
+        """What comes before ``select``: words that are used twice are embedded once."""
+        parts = [
+            f"words_{number} as materialized (select vsdb.remember({words}) as embedding)"
+            for number, words in enumerate(self._remembered, start=1)
+        ]
+        return f"with {', '.join(parts)} " if parts else ""
 
     def add(self, value: Any) -> str:
         """A placeholder for a value."""
@@ -223,7 +247,8 @@ class _Terms:
     def text(self, words: str) -> str:
         """The embedding of words."""
         if self.in_sql:
-            return f"vsdb.remember({self.add(_as_text(words))})"
+            self._remembered.append(self.add(_as_text(words)))
+            return f"(select embedding from words_{len(self._remembered)})"
         return self.embedding(self._load().embed_prompt(_as_text(words)))
 
     def image(self, path: Path) -> str:
@@ -241,9 +266,10 @@ class _Terms:
         return self._encoder
 
 
-def _moments(connection: Connection, call: str, values: dict[str, Any]) -> list[Moment]:
+def _moments(connection: Connection, terms: _Terms, call: str, narrowing: Narrowing) -> list[Moment]:
     columns = ", ".join(MOMENT_COLUMNS)
-    rows = connection.execute(f"select {columns} from {call} order by rank", values)
+    statement = f"{terms.preamble}select {columns} from {call} order by rank"
+    rows = connection.execute(statement, {**vars(narrowing), **terms.values})
     return [Moment.from_row(row) for row in rows]
 
 

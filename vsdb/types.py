@@ -16,7 +16,7 @@ Status = Literal["ingested", "unchanged", "failed"]
 
 MOMENT_COLUMNS = (
     *("rank", "video_path", "start_seconds", "end_seconds", "best_seconds", "score"),
-    *("x", "y", "width", "height", "video_id", "z"),
+    *("x", "y", "width", "height", "video_id", "z", "match"),
 )
 """What ``vsdb.search`` returns, in its order."""
 
@@ -197,6 +197,8 @@ class Moment:
     z: float | None = None
     """How far the score lies above the best scores of unrelated prompts, in standard deviations; None where that
     was not measured yet."""
+    match: str | None = None
+    """z in a word: ``likely``, ``possible``, or None below the line of no match."""
 
     frame_source: ClassVar[FrameSource]
     """Where its best frame is read; an answer sets it on its moments, and a pickled moment has no thumbnails."""

@@ -1,6 +1,24 @@
--- What a prompt scores against patches that have nothing to do with it: the ground that moments stand out from.
+-- What all prompts share, and what a prompt scores against patches that have nothing to do with it: the ground that
+-- moments stand out from.
 
-create or replace function vsdb.score_sample(query halfvec) returns table (mean real, deviation real)
+create or replace function vsdb.take_off(query halfvec, part halfvec, share float8) returns halfvec
+language sql immutable parallel safe
+begin atomic
+    select l2_normalize(query::vector - part::vector * array_fill(share::real, array[vector_dims(part)])::vector)::halfvec;
+end;
+comment on function vsdb.take_off(halfvec, halfvec, float8) is 'Internal. query less share x part, of length 1.';
+
+-- Most of a prompt's embedding is what all prompts share. Without seven tenths of it, nouns and captions are told best
+-- from what is not there (docs/performance.md).
+create or replace function vsdb.centre(query halfvec) returns halfvec
+language sql stable parallel safe
+begin atomic
+    select coalesce((select vsdb.take_off(query, b.prompt_mean, 0.7) from vsdb.background b limit 1), query);
+end;
+comment on function vsdb.centre(halfvec) is
+    'A prompt''s embedding without most of what all prompts share, of length 1: what vsdb.search orders patches by. As it is until the background is measured.';
+
+create or replace function vsdb.mean_patch() returns halfvec
 language sql stable parallel safe
 begin atomic
     -- By key and not by page: rows that were removed, or are not committed yet, must not change a score.
@@ -22,10 +40,10 @@ begin atomic
                                            (170 * s.frames_through - 1) / s.num_frames) as place
         limit 170  -- there are no more: it tells the planner
     )
-    select avg(p.score)::real, stddev_pop(p.score)::real
+    select avg(p.embedding)
     from places
     cross join lateral (
-        select (-100 * (p.embedding <#> query))::real as score
+        select p.embedding
         from vsdb.patches p
         where p.video_id = places.video_id
           and p.frame_index = places.frame_index
@@ -34,41 +52,13 @@ begin atomic
         limit 6  -- which also keeps the planner from reading the whole table
     ) p;
 end;
-comment on function vsdb.score_sample(halfvec) is
-    'Internal. Mean and standard deviation of the scores (100 x cosine) of a query of length 1 over a repeatable sample of the database''s patches; null without patches.';
+comment on function vsdb.mean_patch() is
+    'Internal. Mean embedding of a repeatable sample of the database''s patches; null without patches.';
 
-create or replace function vsdb.refresh_background() returns boolean
-language plpgsql volatile
-set search_path = ''
-set jit = off
-as $$
-declare
-    measured integer;
-begin
-    -- A prompt is embedded once for each model; where the text tower is missing, the caller has to store embeddings.
-    update vsdb.neutral_prompts n set embedding = vsdb.embed(n.prompt) where n.embedding is null;
-
-    with peaks as (
-        select s.mean, peak.score, (peak.score - s.mean) / s.deviation as height
-        from vsdb.neutral_prompts n,
-             vsdb.score_sample(n.embedding) s,
-             vsdb.search_embedding(n.embedding, max_moments => 1, min_z => '-infinity') peak
-        where s.deviation > 0
-    )
-    insert into vsdb.background (neutral_score, peak_mean, peak_deviation, height_mean, height_deviation,
-                                 num_prompts, num_patches)
-    select avg(p.mean), avg(p.score), stddev(p.score), avg(p.height), stddev(p.height),
-           count(*), (select sum(v.num_patches) from vsdb.videos v)
-    from peaks p
-    having stddev(p.score) > 0 and stddev(p.height) > 0
-    on conflict (singleton) do update
-    set (neutral_score, peak_mean, peak_deviation, height_mean, height_deviation,
-         num_prompts, num_patches, refreshed_at) =
-        (excluded.neutral_score, excluded.peak_mean, excluded.peak_deviation, excluded.height_mean,
-         excluded.height_deviation, excluded.num_prompts, excluded.num_patches, excluded.refreshed_at);
-    get diagnostics measured = row_count;
-    return measured = 1;
+create or replace function vsdb.mean_score(query halfvec, patch_mean halfvec) returns real
+language sql immutable parallel safe
+begin atomic
+    select (-100 * (query <#> patch_mean))::real;
 end;
-$$;
-comment on function vsdb.refresh_background() is
-    'Measures how the neutral prompts score against the database''s own patches, so that moments carry z; says whether there was anything to measure. Call it after large ingests.';
+comment on function vsdb.mean_score(halfvec, halfvec) is
+    'Internal. Mean score (100 x cosine) of a query of length 1 over the patches whose mean is patch_mean.';

@@ -60,7 +60,7 @@ comment on function vsdb.may_remember() is
     'Internal. Whether this session may write to vsdb.prompt_embeddings now without waiting for another.';
 
 create or replace function vsdb.remember(prompt text) returns halfvec
-language plpgsql volatile strict cost 1000000
+language plpgsql volatile strict cost 10000
 set search_path = ''
 as $$
 declare

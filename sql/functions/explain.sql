@@ -33,7 +33,8 @@ create or replace function vsdb.explain_embedding(
     video_like text default null,
     from_seconds float8 default null,
     to_seconds float8 default null,
-    video_ids bigint[] default null
+    video_ids bigint[] default null,
+    asked halfvec default null
 ) returns table (step text, result text, milliseconds float8)
 language plpgsql volatile
 set search_path = ''
@@ -41,9 +42,7 @@ as $$
 #variable_conflict use_variable
 declare
     began timestamptz := clock_timestamp();
-    unit constant vsdb.prompt_embeddings.embedding%type := vsdb.unit_query(query);
     selection record;
-    sample record;
     found jsonb;
     wanted jsonb;
     plan jsonb;
@@ -54,15 +53,19 @@ begin
                                        round(selection.num_patches), coalesce(selection.num_videos::text, 'all')),
                         vsdb.since(began);
 
-    began := clock_timestamp();
-    select * into sample from vsdb.score_sample(unit);  -- a variable: a call would be made again for every row
-    return query select 'background', format('mean score %s, deviation %s', round(sample.mean::numeric, 2),
-                                             round(sample.deviation::numeric, 2)), vsdb.since(began);
+    return query
+    select 'background', format('neutral prompts: mean score %s, best %s, deviation %s', round(neutral::numeric, 2),
+                                round(peak::numeric, 2), round(deviation::numeric, 2)), null::float8
+    from (select case when asked is null then b.plain_neutral_score else b.neutral_score end as neutral,
+                 case when asked is null then b.plain_peak_mean else b.peak_mean end as peak,
+                 case when asked is null then b.plain_peak_deviation else b.peak_deviation end as deviation
+          from vsdb.background b) b;
 
     began := clock_timestamp();
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into found
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
-                               to_seconds => to_seconds, video_ids => video_ids, min_z => '-infinity') m;
+                               to_seconds => to_seconds, video_ids => video_ids, min_z => '-infinity',
+                               asked => asked) m;
     return query select 'moments', coalesce(jsonb_array_length(found), 0)::text, vsdb.since(began);
     return query select 'candidates', current_setting('vsdb.num_candidates', true), null::float8;
 
@@ -70,13 +73,13 @@ begin
     select jsonb_agg(jsonb_build_array(m.video_id, m.start_seconds, m.end_seconds)) into wanted
     from vsdb.search_embedding(query, max_moments, video_like => video_like, from_seconds => from_seconds,
                                to_seconds => to_seconds, video_ids => video_ids, exact => true,
-                               min_z => '-infinity') m;
+                               min_z => '-infinity', asked => asked) m;
     return query select 'exact moments', coalesce(jsonb_array_length(wanted), 0)::text, vsdb.since(began);
     return query select 'recall', format('%s of %s', count(*) filter (where found @> jsonb_build_array(w)), count(*)),
                         null::float8
     from jsonb_array_elements(wanted) w;
 
-    plan := vsdb.plan_scan(query, selection.chosen, selection.scan);
+    plan := vsdb.plan_scan(coalesce(asked, query), selection.chosen, selection.scan);
     return query select 'rows filtered out',
                         coalesce(sum((node ->> 'Rows Removed by Filter')::float8 * (node ->> 'Actual Loops')::float8),
                                  0)::text,
@@ -87,7 +90,7 @@ begin
     from jsonb_path_query(plan, 'strict $.**?(exists(@."Node Type"))') as node;
 end;
 $$;
-comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[]) is
+comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[], halfvec) is
     'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), how many moments of the exact answer it found, rows of the scan that the filters threw away, and its plan.';
 
 create or replace function vsdb.since(began timestamptz) returns float8
@@ -114,7 +117,8 @@ declare
 begin
     return query select 'embed', prompt, vsdb.since(began);
     return query select * from vsdb.explain_embedding(embedding, max_moments, video_like,
-                                                      from_seconds, to_seconds, video_ids);
+                                                      from_seconds, to_seconds, video_ids,
+                                                      vsdb.centre(embedding));
 end;
 $$;
 comment on function vsdb.explain(text, integer, text, float8, float8, bigint[]) is

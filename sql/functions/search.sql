@@ -150,6 +150,22 @@ $$;
 comment on function vsdb.find_moments(halfvec, real, integer, real, float8, vsdb.filters, text) is
     'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
+create or replace function vsdb.line_of_no_match() returns float8
+language sql immutable parallel safe
+begin atomic
+    select 1.0::float8;
+end;
+comment on function vsdb.line_of_no_match() is
+    'Internal. The z from which on a moment counts as an answer, unless the question gives a bound of its own.';
+
+create or replace function vsdb.match(z real) returns text
+language sql immutable parallel safe
+begin atomic
+    select case when z >= 3 then 'likely' when z >= vsdb.line_of_no_match() then 'possible' end;
+end;
+comment on function vsdb.match(real) is
+    'Internal. z in a word: likely, possible, or null below the line of no match. docs/performance.md says how often each is right.';
+
 create or replace function vsdb.search_embedding(
     query halfvec,
     max_moments integer default 6,
@@ -162,38 +178,40 @@ create or replace function vsdb.search_embedding(
     video_ids bigint[] default null,
     recorded_from timestamptz default null,
     recorded_to timestamptz default null,
-    min_z float8 default null
+    min_z float8 default null,
+    asked halfvec default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
-    x integer, y integer, width integer, height integer, video_id bigint, z real
+    x integer, y integer, width integer, height integer, video_id bigint, z real, match text
 )
 language sql stable
 begin atomic
+    -- asked: what patches are ordered by. A bound on the score is one on the order too, so it asks with the query.
     with question as materialized (
         select vsdb.unit_query(query) as embedding,
+               vsdb.unit_query(case when asked is null or min_score is not null then query else asked end) as asked,
+               asked is not null and min_score is null as is_centred,
                vsdb.check_search(max_moments, gap_seconds)
     ),
     -- ground: the score that a moment's height is counted from. It is the prompt's own mean score, but not more than
     -- that of neutral prompts: what most of the archive shows would otherwise not stand out from itself.
     ground as materialized (
-        select s.mean, s.deviation, least(s.mean, b.neutral_score) as score,
-               b.peak_mean, b.peak_deviation, b.height_mean, b.height_deviation
+        select least(vsdb.mean_score(q.asked, coalesce(b.patch_mean, vsdb.mean_patch())),
+                     case when q.is_centred then b.neutral_score else b.plain_neutral_score end) as score,
+               case when q.is_centred then b.peak_mean else b.plain_peak_mean end as peak_mean,
+               case when q.is_centred then b.peak_deviation else b.plain_peak_deviation end as peak_deviation
         from question q
-        cross join vsdb.score_sample(q.embedding) s
         left join (select * from vsdb.background limit 1) b on true  -- the planner does not know that it is one row
     ),
     found as (
-        -- z: the mean of two distances from the best moments of neutral prompts, each in standard deviations: that of
-        -- the score, and that of the height of the score over the prompt's own mean.
-        select m.*,
-               (((m.score - g.peak_mean) / g.peak_deviation
-                 + ((m.score - g.mean) / nullif(g.deviation, 0) - g.height_mean) / g.height_deviation) / 2)::real as z
+        -- z: how far the best score lies above the best scores of neutral prompts, in standard deviations.
+        select m.*, ((m.score - g.peak_mean) / g.peak_deviation)::real as z
         from question q,
              ground g,
              vsdb.choose_scan(
                  video_like, row(video_ids, from_seconds, to_seconds, recorded_from, recorded_to)::vsdb.filters, exact
              ) c,
-             vsdb.find_moments(q.embedding, g.score, max_moments,
+             vsdb.find_moments(q.asked, g.score, max_moments,
                                (case when abs(min_score) > 1e6 then sign(min_score) * 1e6 else min_score end)::real,
                                gap_seconds, c.chosen, c.scan) m
     )
@@ -205,30 +223,30 @@ begin atomic
                f.last_seconds + greatest(v.every_seconds,
                                          case when v.keyframes then v.duration_seconds / v.num_frames end))),
            f.best_seconds,
-           f.score,
+           best.score,
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
            f.video_id,
-           f.z
+           f.z,
+           vsdb.match(f.z)
     from found f
     join vsdb.videos v on v.video_id = f.video_id
     cross join question q
     cross join lateral (
-        select p.x, p.y, p.width, p.height
+        select p.x, p.y, p.width, p.height, (-100 * (p.embedding <#> q.embedding))::real as score
         from vsdb.patches p
         where p.video_id = f.video_id and p.frame_index = f.best_frame
-        order by (-100 * (p.embedding <#> q.embedding))::real desc, p.patch_index
+        order by (-100 * (p.embedding <#> q.asked))::real desc, p.patch_index
         limit 1
     ) best
-    -- Unless a bound was given, the best moment decides: if it does not stand out, nothing matches.
+    -- Unless a bound was given, a moment has to stand out: where none does, nothing matches.
     where case when min_z is not null then coalesce(f.z, '-infinity') >= min_z
-               when min_score is not null then true
-               else coalesce((select max(b.z) from found b) >= 1.0, true) end
+               else min_score is not null or coalesce(f.z >= vsdb.line_of_no_match(), true) end
     order by 1
     limit max_moments;
 end;
 comment on function vsdb.search_embedding(
-    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
-) is 'Moments that answer a query embedding, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
+    halfvec, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8, halfvec
+) is 'Moments that answer a query embedding, best first. asked: what they are ordered by (vsdb.centre of a prompt''s embedding); null: the query itself. score is 100 x cosine with the query; z tells how far they lie above the best scores of unrelated prompts, in standard deviations, and match says so in a word (likely, possible); times are seconds from the start of the video; the box is in pixels of the frame.';
 
 create or replace function vsdb.search(
     prompt text,
@@ -245,13 +263,20 @@ create or replace function vsdb.search(
     min_z float8 default null
 ) returns table (
     rank integer, video_path text, start_seconds float8, end_seconds float8, best_seconds float8, score real,
-    x integer, y integer, width integer, height integer, video_id bigint, z real
+    x integer, y integer, width integer, height integer, video_id bigint, z real, match text
 )
 language sql stable rows 10
 begin atomic
-    select * from vsdb.search_embedding(vsdb.remember(prompt), max_moments, min_score, gap_seconds, video_like,
-                                        from_seconds, to_seconds, exact, video_ids, recorded_from, recorded_to, min_z);
+    with prompted as materialized (
+        select vsdb.remember(prompt) as embedding
+    )
+    select m.*
+    from prompted p
+    cross join lateral vsdb.search_embedding(
+        p.embedding, max_moments, min_score, gap_seconds, video_like, from_seconds, to_seconds, exact, video_ids,
+        recorded_from, recorded_to, min_z, vsdb.centre(p.embedding)) m
+    order by m.rank;
 end;
 comment on function vsdb.search(
     text, integer, float8, float8, text, float8, float8, boolean, bigint[], timestamptz, timestamptz, float8
-) is 'Moments that answer a prompt, best first. score is 100 x cosine; z tells how far it lies above the best scores of unrelated prompts, in standard deviations; times are seconds from the start of the video; the box is in pixels of the frame.';
+) is 'Moments that answer a prompt, best first: ordered by the prompt without what all prompts share (vsdb.centre), or with min_score by the score. score is 100 x cosine of prompt and patch; z tells how far a moment lies above the best scores of unrelated prompts, in standard deviations, and match says so in a word (likely, possible); times are seconds from the start of the video; the box is in pixels of the frame.';

@@ -58,6 +58,7 @@ def moments_table(moments: Sequence[Moment]) -> str:
             str(each.rank),
             f"{each.score:.1f}",
             "" if each.z is None else f"{each.z:.1f}",
+            each.match or "",
             f"{clock(each.start_seconds)} - {clock(each.end_seconds)}",
             clock(each.best_seconds),
             "{},{} {}x{}".format(*each.box),
@@ -65,7 +66,8 @@ def moments_table(moments: Sequence[Moment]) -> str:
         )
         for each in moments
     ]
-    return table(["rank", "score", "z", "start - end", "best", "box (px)", "video"], rows, right={0, 1, 2, 3, 4})
+    header = ["rank", "score", "z", "match", "start - end", "best", "box (px)", "video"]
+    return table(header, rows, right={0, 1, 2, 4, 5})
 
 
 def ingest_line(result: IngestResult) -> str:

@@ -98,10 +98,13 @@ def _migrate(connection: Connection) -> list[str]:
         applied = _applied(connection)
         _check_history(applied)
         pending = [each for each in all_migrations() if each.migration_id not in applied]
+        if pending:
+            drop_functions(connection)  # those of the version before are bound to its tables
         _apply([each.path for each in pending], connection)
         for each in pending:
             _record(connection, each.migration_id, each.path.name, each.sha256)
         apply_functions(connection)
+        _measure_background(connection)
     return [each.path.stem for each in pending]
 
 
@@ -121,6 +124,15 @@ def _wait_for_other_migrates(connection: Connection) -> None:
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.DuplicateObject):
             continue  # another migration has just made it; now it is there
     connection.execute("lock table vsdb.migrations in share row exclusive mode")
+
+
+def _measure_background(connection: Connection) -> None:
+    """Measure the neutral prompts where a migration has emptied their figures: without them nothing is refused."""
+    connection.execute(
+        """select vsdb.refresh_background()
+           where exists (select from vsdb.videos) and not exists (select from vsdb.background)
+             and not exists (select from vsdb.neutral_prompts where embedding is null)"""
+    )
 
 
 def apply_functions(connection: Connection) -> None:

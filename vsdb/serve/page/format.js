@@ -27,8 +27,9 @@ export function likePattern(text) {
   return /^[/%]/.test(text) ? text : `%/${text}`;
 }
 
-/** Score and z of a moment, in words. */
+/** What a moment is worth: a word where it stands out, score and z. */
 export function marks(moment) {
+  const word = moment.match === null ? "" : `${moment.match}, `;
   const z = moment.z === null ? "" : `, z ${moment.z.toFixed(1)}`;
-  return `score ${moment.score.toFixed(1)}${z}`;
+  return `${word}score ${moment.score.toFixed(1)}${z}`;
 }

@@ -3,8 +3,6 @@
 import { frameAddress } from "./api.js";
 import { clock, fileName, marks } from "./format.js";
 
-const CLEAR_Z = 0; // below it, what is shown scores like prompts that have nothing to do with the video
-
 export function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;
@@ -51,7 +49,7 @@ export function momentCard(moment, address) {
   const where = element("p", "where", name);
   where.title = moment.video_path;
   const made = card(address, frame, span, [where, element("p", "marks", marks(moment))]);
-  if (moment.z !== null && moment.z < CLEAR_Z) made.classList.add("weak");
+  if (moment.z !== null && moment.match === null) made.classList.add("weak");
   return made;
 }
 
