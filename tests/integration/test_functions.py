@@ -21,7 +21,7 @@ CHAINS = {
     ("nearest_frames", "wall_clock"),
     ("nearest_runs", "wall_clock"),
     ("score_frames", "wall_clock"),
-    ("search_embedding", "score_sample"),
+    ("search_embedding", "mean_patch"),
 }
 
 
