@@ -49,6 +49,7 @@ def test_index_is_used_whatever_the_filter_limit_and_size(connection: Connection
                 text = plan(connection, "index", statement)
                 assert "Index Scan using patch_runs_embedding_l2" in text, (num_frames, name, limit, text)
                 assert "Sort" not in text, (num_frames, name, limit, text)
+                assert "in_times" not in text, (num_frames, name, limit, text)  # written out, not called for each row
 
 
 def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> None:
@@ -56,6 +57,13 @@ def test_exact_scan_of_a_few_videos_reads_only_those(connection: Connection) -> 
     text = plan(connection, "patches", f"select * from vsdb.nearest_frames(%s, {FILTERS['one video']})")
     assert "patches_pkey" in text
     assert "Seq Scan on patches" not in text
+
+
+def test_a_time_filter_is_compared_and_not_called(connection: Connection) -> None:
+    add_random_videos(connection, num_videos=2, num_frames=50, num_patches=2)
+    text = plan(connection, "patches", f"select * from vsdb.nearest_frames(%s, {FILTERS['time range']})")
+    assert "pts_seconds >= " in text
+    assert "in_times" not in text
 
 
 def test_run_scan_passes_the_index_by(connection: Connection) -> None:
