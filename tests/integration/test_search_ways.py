@@ -187,7 +187,8 @@ def test_rows_that_are_gone_or_not_committed_change_no_z(measured: Connection) -
     assert z_of(measured, axis(3)) == before
 
 
-BACKGROUND = """select neutral_score, peak_mean, peak_deviation, height_mean, height_deviation, num_prompts, num_patches
+BACKGROUND = """select neutral_score, peak_mean, peak_deviation, plain_neutral_score, plain_peak_mean,
+                       plain_peak_deviation, num_prompts, num_patches
                 from vsdb.background"""
 
 
@@ -207,19 +208,21 @@ def test_the_background_is_what_the_neutral_prompts_score(connection: Connection
     for index in range(30):
         connection.execute("insert into vsdb.neutral_prompts values (%s, %s)", (f"thing {index}", axis(index)))
     assert connection.execute("select vsdb.refresh_background()").fetchone() == (True,)
-    means, peaks, deviations = 100 * noise.mean(axis=0), 100 * noise.max(axis=0), 100 * noise.std(axis=0)
-    heights = (peaks - means) / deviations
-    expected = [means.mean(), peaks.mean(), peaks.std(ddof=1), heights.mean(), heights.std(ddof=1), 30, 170]
-    assert background(connection) == pytest.approx(expected, rel=1e-3)
+    centred = np.eye(30) - 0.7 / 30  # seven tenths of the mean of all are taken off each
+    expected = []
+    for queries in (centred / np.linalg.norm(centred, axis=0), np.eye(30)):
+        scores = 100 * noise @ queries
+        expected += [scores.mean(), scores.max(axis=0).mean(), scores.max(axis=0).std(ddof=1)]
+    assert background(connection) == pytest.approx([*expected, 30, 170], rel=1e-3, abs=1e-3)
 
 
 def test_the_sample_is_spread_evenly_over_frames_and_patches(connection: Connection) -> None:
     """Of 340 frames every second one; of its 12 patches 0 to 5 or, in the next one, 6 to 11 count."""
     frames = [{0: 0.8} if index % 2 == 0 else {} for index in range(340)]
     add_video(connection, "/a.mp4", frames, num_patches=12)
-    row = connection.execute("select mean, deviation from vsdb.score_sample(%s)", (axis(0),)).fetchone()
+    row = connection.execute("select vsdb.mean_score(%s, vsdb.mean_patch())", (axis(0),)).fetchone()
     # 85 of the 170 frames show their last patch, and so 1 in 12 of what is looked at scores 80.
-    assert row == pytest.approx((80 / 12, 80 * (1 / 12 * 11 / 12) ** 0.5), rel=1e-3)
+    assert row == pytest.approx((80 / 12,), rel=1e-3)
 
 
 def test_a_second_refresh_of_the_background_changes_nothing(measured: Connection) -> None:

@@ -37,8 +37,9 @@ def test_every_value_of_a_moment_stands_under_its_name_in_csv() -> None:
         box=(10, 20, 30, 40),
         video_id=7,
         z=5.125,
+        match="likely",
     )
-    without_z = replace(moment, rank=4, z=None)
+    without_z = replace(moment, rank=4, z=None, match=None)
     first, second = csv.DictReader(io.StringIO(output.moments_csv([moment, without_z])))
     assert first == {
         "rank": "3",
@@ -53,5 +54,6 @@ def test_every_value_of_a_moment_stands_under_its_name_in_csv() -> None:
         "height": "40",
         "video_id": "7",
         "z": "5.125",
+        "match": "likely",
     }
-    assert second == {**first, "rank": "4", "z": ""}
+    assert second == {**first, "rank": "4", "z": "", "match": ""}

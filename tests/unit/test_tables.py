@@ -21,6 +21,7 @@ MOMENT = Moment(
     box=(10, 20, 180, 90),
     video_id=7,
     z=2.345,
+    match="possible",
 )
 VIDEO = Video(
     video_id=7,
@@ -59,10 +60,10 @@ STATUS = DatabaseStatus(
 
 
 def test_moments_have_every_figure_in_its_column() -> None:
-    assert output.moments_table([MOMENT, replace(MOMENT, rank=10, score=5.0, z=None)]).splitlines() == [
-        "rank  score    z         start - end     best  box (px)      video",
-        r"   1   31.3  2.3  1:01.2 - 1:02:03.5  10:00.0  10,20 180x90  /cam\n1.mp4",
-        r"  10    5.0       1:01.2 - 1:02:03.5  10:00.0  10,20 180x90  /cam\n1.mp4",
+    assert output.moments_table([MOMENT, replace(MOMENT, rank=10, score=5.0, z=None, match=None)]).splitlines() == [
+        "rank  score    z  match            start - end     best  box (px)      video",
+        r"   1   31.3  2.3  possible  1:01.2 - 1:02:03.5  10:00.0  10,20 180x90  /cam\n1.mp4",
+        r"  10    5.0                 1:01.2 - 1:02:03.5  10:00.0  10,20 180x90  /cam\n1.mp4",
     ]
 
 
