@@ -172,6 +172,19 @@ def test_it_says_when_nothing_matches(open_page: Open, served: Served) -> None:
     expect(cards).to_have_count(1)
 
 
+def test_weaker_moments_are_shown_when_asked_for(open_page: Open, served: Served) -> None:
+    page = open_page(served.base)
+    search(page, "an airplane")
+    page.get_by_role("button", name="Show weaker").click()
+    expect(page.locator("#status")).to_contain_text("for “an airplane”, best first")
+    expect(page.locator(".card.weak").first).to_be_visible()
+    expect(page.get_by_role("button", name="Show weaker")).to_be_hidden()
+    cards = search(page, "a dog")
+    expect(cards.first).to_contain_text("likely")
+    expect(page.locator(".card.weak")).to_have_count(0)
+    assert "weaker" not in page.url
+
+
 def test_the_address_holds_the_search(open_page: Open, served: Served) -> None:
     page = open_page(served.base)
     search(page, "a dog")

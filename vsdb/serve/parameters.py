@@ -58,7 +58,7 @@ class SearchParameters(Asked):
     min_score: Number | None = None
     """Frames of a lower score do not count; 100 x cosine."""
     min_z: Number | None = None
-    """Moments of a lower z do not count; without it the best one decides whether anything matches."""
+    """Moments of a lower z do not count; without it, those below 1."""
     gap_seconds: Seconds = search.Narrowing.gap_seconds
     """Frames closer than this belong to one moment."""
     video_like: Words | None = None

@@ -9,6 +9,7 @@ const PAGE_MOMENTS = 12;
 const PAGE_VIDEOS = 24;
 const MAX_MOMENTS = 1000;
 const MAX_NAMES = 200;
+const ANY_Z = -1000; // lower than any moment's
 const LEAD_SECONDS = 1; // frames are sampled: what is seen at the start came into view a little before
 const FIELDS = ["q", "video", "from", "to"];
 
@@ -56,6 +57,7 @@ function question() {
     video_like: now.get("video") ? likePattern(now.get("video")) : null,
     from_seconds: from,
     to_seconds: to,
+    min_z: now.get("weaker") ? ANY_Z : null,
     max_moments: Math.min(MAX_MOMENTS, Math.max(1, Number(now.get("n")) || PAGE_MOMENTS)),
   };
 }
@@ -81,7 +83,7 @@ async function show() {
     shown = null;
     moments = [];
     $("results").replaceChildren();
-    $("more").hidden = true;
+    $("more").hidden = $("weaker").hidden = true;
     say(error.message, true);
   }
   showPlayer(asked);
@@ -116,6 +118,7 @@ function showMoments(asked, answer) {
   for (const each of moments) paths.set(each.video_id, each.video_path);
   $("results").replaceChildren(...moments.map((each) => momentCard(each, momentAddress(each))));
   $("more").hidden = answer.moments.length < asked.max_moments || asked.max_moments >= MAX_MOMENTS;
+  $("weaker").hidden = asked.min_z !== null || answer.moments.length >= asked.max_moments;
 }
 
 function showVideos(answer) {
@@ -125,7 +128,7 @@ function showVideos(answer) {
   else say(`${many}, ${clock(answer.duration_seconds)} in all. Ask for anything that can be seen there.`);
   for (const each of answer.videos) paths.set(each.video_id, each.video_path);
   $("results").replaceChildren(...answer.videos.map((each) => videoCard(each, addressOf({ play: each.video_id, t: 0 }))));
-  $("more").hidden = true;
+  $("more").hidden = $("weaker").hidden = true;
 }
 
 /** Offer the names of videos in the filter; there it is only a help. */
@@ -162,7 +165,7 @@ async function askImage(file) {
     const image = await addImage(file);
     if (turn !== turns) return;
     await preview(file);
-    await go(addressOf({ q: null, image, n: null, play: null, t: null, at: null }));
+    await go(addressOf({ q: null, image, n: null, weaker: null, play: null, t: null, at: null }));
   } catch (error) {
     if (turn === turns) say(error.message, true);
   }
@@ -182,14 +185,15 @@ $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = Object.fromEntries(FIELDS.map((name) => [name, $(name).value.trim()]));
   const image = typed.q ? null : state().get("image");
-  go(addressOf({ ...typed, image, n: null, play: null, t: null, at: null }));
+  go(addressOf({ ...typed, image, n: null, weaker: null, play: null, t: null, at: null }));
 });
-$("forget").addEventListener("click", () => go(addressOf({ image: null, play: null, t: null, at: null })));
+$("forget").addEventListener("click", () => go(addressOf({ image: null, weaker: null, play: null, t: null, at: null })));
 $("file").addEventListener("change", (event) => {
   askImage(event.target.files[0]);
   event.target.value = "";
 });
 $("more").addEventListener("click", () => go(addressOf({ n: 2 * (Number(state().get("n")) || PAGE_MOMENTS) })));
+$("weaker").addEventListener("click", () => go(addressOf({ weaker: 1 })));
 $("filters").addEventListener("toggle", fillNames, { once: true });
 $("close").addEventListener("click", closePlayer);
 $("results").addEventListener("click", (event) => {
