@@ -21,7 +21,8 @@ from vsdb.types import VideoSampling
 LIVE, NEXT, BEFORE = "vsdb", "vsdb_next", "vsdb_before"
 ASIDE = "vsdb_live"
 """What the live set is called inside :func:`staged`."""
-LOCK_KEY = 0x76736462_0004
+AT_WORK = "vsdb reembed"
+"""The application name of the session that stages."""
 OTHERS_SECONDS = 60
 
 
@@ -42,9 +43,8 @@ def staging(connection: Connection, model_name: str) -> Iterator[None]:
         DatabaseError: another run is at it, an unfinished one has another model, the rows of an earlier switch are
             still there, or a right is missing.
     """
-    if connection.execute("select pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone() != (True,):
-        raise DatabaseError("another vsdb reembed is at work in this database; wait until it is done")
     try:
+        _refuse_a_second(connection)
         if _exists(connection, BEFORE):
             raise DatabaseError(
                 'the rows of the model before this one are still there; "vsdb reembed --drop-unused" drops them'
@@ -56,7 +56,16 @@ def staging(connection: Connection, model_name: str) -> Iterator[None]:
         raise DatabaseError(f"reembed is for the owner of the schema vsdb: {error.diag.message_primary}") from error
     finally:
         if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", [LOCK_KEY])
+            connection.execute("reset application_name")
+
+
+def _refuse_a_second(connection: Connection) -> None:
+    """Not an advisory lock: everybody who can connect may take one, and so keep the owner away."""
+    connection.execute("select set_config('application_name', %s, false)", [AT_WORK])
+    others = """select from pg_stat_activity where application_name = %s and datname = current_database()
+                and usename = current_user and pid <> pg_backend_pid()"""
+    if connection.execute(others, [AT_WORK]).rowcount:
+        raise DatabaseError("another vsdb reembed is at work in this database; wait until it is done")
 
 
 @contextmanager
