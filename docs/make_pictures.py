@@ -42,8 +42,8 @@ def demo_index() -> Iterator[vsdb.Index]:
 
 
 def make_contact_sheet(index: vsdb.Index) -> None:
-    """What ``vsdb query 'a red car' -n 3 --save DIR`` writes."""
-    sheet = index.search("a red car", max_moments=3).contact_sheet()
+    """What ``vsdb query 'a car' -n 3 --save DIR`` writes."""
+    sheet = index.search("a car", max_moments=3).contact_sheet()
     write(IMAGES / "contact_sheet.jpg", as_jpeg(sheet))
 
 
