@@ -17,9 +17,9 @@ DESKTOP = (1180, 1080)
 PHONE = (390, 844)
 QUALITY = 82
 GAP = 24
-SEARCH = "/?q=a+red+car"
-BEST_SECONDS = 3  # of the first moment
-PLAYING = SEARCH + f"&play=1&t=2&at={BEST_SECONDS}"
+SEARCH = "/?q=a+car"
+BEST_SECONDS = 17  # of the first moment
+PLAYING = SEARCH + f"&play=1&t=16&at={BEST_SECONDS}"
 
 
 @contextmanager
