@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests import clips
 from vsdb.database import Connection
@@ -45,6 +47,9 @@ def test_a_file_of_weights_is_enough(run_vsdb: Run, connection: Connection, tmp_
 def test_what_is_said_of_a_model_is_so(known: KnownModel) -> None:
     model = build_random(known.name)
     assert (model.info.embedding_dim, model.info.image_size) == (known.embedding_dim, known.image_size)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.module.visual.to("meta")(torch.zeros(1, 3, known.image_size, known.image_size, device="meta"))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(known.gflop, abs=0.051)
     if known.prompts == "SQL":
         assert extract_text_tower(model.module).embedding_dim == known.embedding_dim
     else:

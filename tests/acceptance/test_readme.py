@@ -18,16 +18,17 @@ from tests.conftest import clean_environment
 from tests.printed import assert_same_output
 from vsdb.database import Connection
 from vsdb.demo import CLIP, NEXT
+from vsdb.model.known import KNOWN_MODELS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def checked_block(name: str) -> str:
+def checked_block(name: str, page: str = README) -> str:
     """The text block after ``<!-- checked: name -->``."""
-    match = re.search(rf"<!-- checked: {name} -->\n```text\n(.*?)```", README, re.DOTALL)
-    assert match, f"README has no checked block {name}"
+    match = re.search(rf"<!-- checked: {name} -->\n```text\n(.*?)```", page, re.DOTALL)
+    assert match, f"no checked block {name}"
     return match.group(1)
 
 
@@ -69,6 +70,13 @@ def test_the_picture_is_what_the_program_draws(street_index: vsdb.Index) -> None
         assert np.abs(np.asarray(shown, int) - np.asarray(drawn, int)).mean() < 3
 
 
+def test_the_table_of_models_is_what_the_command_prints(run_vsdb: Run) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert checked_block("models", page) == run_vsdb("models").stdout
+    for model in KNOWN_MODELS:
+        assert re.search(rf"^\| `{re.escape(model.name)}` \| [\d.]+ \| [\d.]+ \|", page, re.MULTILINE), model.name
+
+
 def test_readme_s_python_runs(run_vsdb: Run, street: Path, dsn: str, tmp_path: Path) -> None:
     run_vsdb("ingest", str(street), "--model", "tiny")
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -108,8 +116,7 @@ def test_every_command_of_the_readme_exists(run_vsdb: Run) -> None:
     for command in named:
         assert re.search(rf"\b{command}\b", front), command
     flags = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--detach", "--wait"}
-    helps = "".join(
-        run_vsdb(command, "--help").stdout for command in "ingest query serve videos remove status demo".split()
-    )
+    commands = "ingest query serve videos remove status demo models reembed".split()
+    helps = "".join(run_vsdb(command, "--help").stdout for command in commands)
     helps += run_vsdb("db", "start", "--help").stdout
     assert sorted(flag for flag in flags if flag not in helps) == []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+import torch
 from av.video.frame import VideoFrame
 
 import vsdb
@@ -21,6 +22,7 @@ from vsdb.database import Connection
 from vsdb.ingest.channels import BrokenStageError
 from vsdb.ingest.reporter import SilentReporter
 from vsdb.media.images import decode_image
+from vsdb.media.thumbnails import thumbnail
 from vsdb.media.video import VideoReader
 from vsdb.model.encoder import Encoder
 from vsdb.types import Sampling
@@ -69,6 +71,50 @@ def test_a_video_embeds_the_same_alone_and_among_others(
     other = np.array(connection.execute(question, [str(paths[0])]).fetchall(), np.float32)[:, 0]
     assert (among * alone).sum(1).min() > 0.9999
     assert (among * other).sum(1).min() < 0.999
+
+
+def test_a_batch_too_large_for_the_device_is_halved_once_for_all_videos(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    """With room for ten patches: 64, 32 and 16 are tried at most once each, and 8 from then on."""
+    paths = make_clips(tmp_path, 8)
+    index.ingest(paths)
+    question = """select e.embedding::real[] from vsdb.patch_embeddings e
+                  order by e.video_path, e.pts_seconds, e.patch_index"""
+    roomy = np.array(connection.execute(question).fetchall(), np.float32)[:, 0]
+    tried: list[int] = []
+    encode = Encoder._encode
+
+    def encode_ten(self: Encoder, patches: Any) -> Any:
+        tried.append(len(patches))
+        if len(patches) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(self, patches)
+
+    monkeypatch.setattr(Encoder, "_encode", encode_ten)
+    results = index.ingest(paths, force=True)
+    assert {result.status for result in results} == {"ingested"}
+    tight = np.array(connection.execute(question).fetchall(), np.float32)[:, 0]
+    assert len(tight) == 8 * 26
+    assert (tight * roomy).sum(1).min() > 0.999
+    assert 1 <= sum(num > 10 for num in tried) <= 3
+    assert sum(num for num in tried if num <= 10) == 8 * 26
+
+
+def test_thumbnails_are_made_by_the_decoders(
+    index: vsdb.Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    """There are several of them; the one thread that cuts has to keep a fast device busy."""
+    makers: set[str] = set()
+
+    def thumbnail_here(image: Any) -> bytes:
+        makers.add(threading.current_thread().name)
+        return thumbnail(image)
+
+    monkeypatch.setattr("vsdb.ingest.stages.thumbnail", thumbnail_here)
+    index.ingest(make_clips(tmp_path, 2))
+    assert makers == {"vsdb-decode"}
+    assert connection.execute("select count(*) from vsdb.frames").fetchone() == (4,)
 
 
 def test_the_same_content_twice_in_one_run_is_decoded_and_stored_once(

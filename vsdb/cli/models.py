@@ -28,7 +28,7 @@ def models(
 ) -> None:
     """List models worth a look: what each costs and what it finds.
 
-    --measure takes half a minute a model, and needs no weights: random ones are as fast.
+    --measure takes half a minute a model on two free cores, and needs no weights: random ones are as fast.
     """
     speeds = _measured(resolve(device=device).device) if measure else {}
     if json:

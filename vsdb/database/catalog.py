@@ -194,5 +194,6 @@ def other_model_error(stored: str, asked: str) -> DatabaseError:
     what = f"other weights of {stored}" if stored == asked else f"embeddings of {stored}"
     return DatabaseError(
         f"this database holds {what}, and one database holds one model ({asked} was asked for); "
-        "put the other model in a database of its own: --dsn DSN, or VSDB_HOME=FOLDER for a second embedded one"
+        '"vsdb reembed --model NAME" embeds all videos with another one; '
+        "a database of its own (--dsn DSN, or VSDB_HOME=FOLDER for a second embedded one) keeps both"
     )

@@ -51,7 +51,7 @@ class Stages:
         self._jobs: list[Job] = []
         self._to_hash: Channel[Job] = Channel(float("inf"))
         self._to_decode: Channel[Job] = Channel(float("inf"))
-        self._frames: Channel[tuple[Job, Frame | None]] = Channel(WAITING_FRAME_BYTES)
+        self._frames: Channel[tuple[Job, Frame | None, bytes | None]] = Channel(WAITING_FRAME_BYTES)
         self._batches: Channel[Batch] = Channel(WAITING_BATCHES)
         self._embedded: Channel[tuple[list[Part], list[OnDevice]]] = Channel(WAITING_BATCHES)
         self._encoder: Encoder | None = None
@@ -154,7 +154,7 @@ class Stages:
                 _check_unchanged(job)  # also when it cannot be read: then this is why
         if not job.opened.done():
             job.opened.set_exception(job.error or StoppedError())
-        self._frames.put((job, None), weight=0)
+        self._frames.put((job, None, None), weight=0)
 
     def _decode_frames(self, job: Job, reader: VideoReader) -> None:
         every_seconds = self._sampling.every_seconds or DEFAULT_EVERY_SECONDS
@@ -166,7 +166,9 @@ class Stages:
         job.opened.set_result(opened)
         for frame in chain([first], frames):
             job.budget.take(len(opened.boxes))
-            self._frames.put((job, frame), weight=frame.image.nbytes, check=job.check)
+            # The thumbnail is made here and not in prepare: that is one thread, and a fast device waits for it.
+            jpeg = thumbnail(frame.image) if self._sampling.thumbnails else None
+            self._frames.put((job, frame, jpeg), weight=frame.image.nbytes, check=job.check)
         job.duration_seconds = reader.duration_seconds
         job.notes = reader.notes
 
@@ -177,12 +179,11 @@ class Stages:
         a video that is alone do not depend on chance.
         """
         batch = Batch()
-        for job, frame in self._frames:
+        for job, frame, jpeg in self._frames:
             if frame is None:
                 batch.add(Part(job=job, is_end=True))
             elif not job.is_cancelled:
                 with job.keeping_errors():
-                    jpeg = thumbnail(frame.image) if self._sampling.thumbnails else None
                     for part, inputs in _cut(job, frame, jpeg, encoder):
                         if batch.num_patches + part.num_patches > encoder.batch_size:
                             self._batches.put(batch)
@@ -272,18 +273,17 @@ def _cut(job: Job, frame: Frame, jpeg: bytes | None, encoder: Encoder) -> Iterat
 
 def _encode(batch: Batch, encoder: Encoder) -> tuple[list[Part], list[OnDevice]]:
     """Embed a batch; if that fails, each part by itself, so that a failure is one video's."""
-    try:
+    with suppress(MemoryError, RuntimeError):  # and go on outside: the error holds what was in memory
         return batch.parts, [encoder.encode(batch.inputs)]
-    except (MemoryError, RuntimeError):
-        parts: list[Part] = []
-        embeddings: list[OnDevice] = []
-        inputs = iter(batch.inputs)
-        for part in batch.parts:
-            with part.job.keeping_errors():
-                if not part.is_end:
-                    embeddings.append(encoder.encode([next(inputs)]))
-                parts.append(part)
-        return parts, embeddings
+    parts: list[Part] = []
+    embeddings: list[OnDevice] = []
+    inputs = iter(batch.inputs)
+    for part in batch.parts:
+        with part.job.keeping_errors():
+            if not part.is_end:
+                embeddings.append(encoder.encode([next(inputs)]))
+            parts.append(part)
+    return parts, embeddings
 
 
 def _deliver(part: Part, embeddings: NDArray[np.float16]) -> None:

@@ -129,8 +129,8 @@ class Encoder:
             batch = patches[start : start + size]
             try:
                 done = work(torch.stack(batch) if isinstance(batch, list) else batch)
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
+            except RuntimeError as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
                     raise
                 done = None  # and go on outside: the error holds what was in memory
             if done is not None:
@@ -208,8 +208,15 @@ def choose_device(name: str) -> torch.device:
 def fast_dtype(device: torch.device) -> torch.dtype:
     """The number format in which this device embeds fastest within the parity that the tests ask for."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # Cards before Ampere only emulate bf16, which is many times slower than their fp16.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "mps":
         return torch.float16
     has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has_bf16 else torch.float32
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device lacked memory; MPS, cuBLAS, cuDNN and CPUs say so in words alone."""
+    said = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)

@@ -29,7 +29,7 @@ class KnownModel:
     gflop: float
     """Work for one picture, in 10^9 multiplications and additions."""
     coco: float | None = None
-    """Text to image retrieval on COCO, R@1 in percent; None where open_clip or the authors publish none."""
+    """Text to image retrieval on COCO, R@1 in percent; None where neither open_clip nor the authors publish it."""
     flickr: float | None = None
     """The same on Flickr30k."""
     immich: float | None = None
@@ -69,9 +69,9 @@ KNOWN_MODELS = (
     _model("ViT-B-32", 512, 224, "SQL", 8.8, 30.4, 58.8, 59.4),
     _model("ViT-B-16:laion2b_s34b_b88k", 512, 224, "SQL", 35.1, 42.3, 69.8, None),
     _model("ViT-L-14:laion2b_s32b_b82k", 768, 224, "SQL", 162.0, 46.5, 75.5, 69.9),
-    _model("PE-Core-T-16-384", 512, 384, "SQL", 6.4, None, None, None),
-    _model("PE-Core-S-16-384", 512, 384, "SQL", 25.2, None, None, None),
-    _model("PE-Core-B-16", 1024, 224, "SQL", 34.2, 50.9, None, None),
-    _model("MobileCLIP2-S0", 512, 256, "Python", 4.8, None, None, None),
-    _model("MobileCLIP2-B", 512, 224, "SQL", 34.0, None, None, None),
+    _model("PE-Core-T-16-384", 512, 384, "SQL", 9.5, 33.0, None, None),
+    _model("PE-Core-S-16-384", 512, 384, "SQL", 31.3, 42.6, None, None),
+    _model("PE-Core-B-16", 1024, 224, "SQL", 35.6, 50.9, None, None),
+    _model("MobileCLIP2-S0", 512, 256, "Python", 4.8, 43.7, 69.2, None),
+    _model("MobileCLIP2-B", 512, 224, "SQL", 35.4, 49.9, 76.5, None),
 )
