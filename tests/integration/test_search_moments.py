@@ -74,7 +74,7 @@ def test_a_prompt_that_fills_the_archive_stands_out_from_other_prompts(
     add_video(connection, "/a.mp4", scores(values))
     assert spans(search(connection, axis(0), max_moments=1)) == [("/a.mp4", 49, 52)]
     connection.execute(
-        "insert into vsdb.background select true, m, m, 0, 0, 1, %s, 20, 1, 40, 100 from (select vsdb.mean_patch()) as t (m)",
+        "insert into vsdb.background select true, mean, mean, 0, 0, 1, %s, 20, 1, 40, 100 from vsdb.mean_patch() mean",
         [neutral],
     )
     assert spans(search(connection, axis(0), max_moments=1)) == [("/a.mp4", start, end)]
