@@ -72,7 +72,7 @@ class Narrowing:
     recorded_to: datetime | None = None
     """Only frames recorded at or before this time."""
     min_z: float | None = None
-    """Moments with a lower z do not count; None asks for 1.0, unless there is a min_score."""
+    """Moments with a lower z do not count; None asks for the line of no match, unless there is a min_score."""
 
 
 def load_encoder(connection: Connection) -> Encoder:
@@ -152,6 +152,16 @@ def nearest(
         return None
     moments = search(connection, question, replace(narrowing, max_moments=1, min_z=float("-inf")), load=load)
     return moments[0] if moments else None
+
+
+def judge(
+    connection: Connection, prompt: str, moment: Moment, is_right: bool, *, load: LoadEncoder = load_encoder
+) -> None:
+    """Note whether a moment answers a prompt; see :meth:`vsdb.Index.judge`."""
+    terms = _Terms(connection, load)
+    query = "null" if terms.in_sql else terms.text(prompt)
+    values = [terms.add(each) for each in (_as_text(prompt), moment.video_id, moment.best_seconds, is_right)]
+    connection.execute(f"select from vsdb.judge({', '.join(values)}, {query})", terms.values)
 
 
 def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:

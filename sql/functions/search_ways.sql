@@ -51,9 +51,10 @@ begin atomic
            b.video_path, b.start_seconds, greatest(b.end_seconds, b.next_end_seconds), b.best_seconds,
            ((b.score + b.next_score) / 2)::real,
            b.x, b.y, b.width, b.height, b.video_id, ((b.z + b.next_z) / 2)::real,
-           vsdb.match(least(b.z, b.next_z)),
+           vsdb.match(least(b.z, b.next_z), l.possible, l.likely),
            b.next_seconds, b.next_score, b.next_z
     from best b
+    cross join vsdb.line l
     where b.place = 1
     order by 1
     limit max_moments;
