@@ -68,7 +68,7 @@ declare
     measured bigint;
 begin
     if (select t.architecture from vsdb.text_towers t) = 'openai' then
-        update vsdb.judgements j set embedding = vsdb.embed(j.prompt) where j.embedding is null;
+        update vsdb.judgements j set embedding = vsdb.remember(j.prompt) where j.embedding is null;
     end if;
     update vsdb.judgements j
     set score = n.score, z = n.z
@@ -147,7 +147,7 @@ begin
     from vsdb.judgements j
     where j.z is not null;
     if num_judgements < min_judgements then
-        raise exception '% judgements are too few to fit a line to, expected % or more', num_judgements, min_judgements
+        raise exception 'too few judgements to fit a line to: %, expected % or more', num_judgements, min_judgements
             using errcode = 'object_not_in_prerequisite_state', hint = 'Judge more answers: "vsdb judge PROMPT".';
     elsif num_right in (0, num_judgements) then
         raise exception 'all % judgements are %, and a line parts the right from the wrong', num_judgements,

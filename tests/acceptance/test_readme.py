@@ -109,7 +109,8 @@ def test_every_command_of_the_readme_exists(run_vsdb: Run) -> None:
         assert re.search(rf"\b{command}\b", front), command
     flags = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--detach", "--wait"}
     helps = "".join(
-        run_vsdb(command, "--help").stdout for command in "ingest query serve videos remove status demo".split()
+        run_vsdb(command, "--help").stdout
+        for command in "ingest query judge calibrate serve videos remove status demo".split()
     )
     helps += run_vsdb("db", "start", "--help").stdout
     assert sorted(flag for flag in flags if flag not in helps) == []

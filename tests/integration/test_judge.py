@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,26 +19,42 @@ from psycopg import errors
 
 import vsdb
 from tests.conftest import StreetCopy, clean_environment
+from tests.servers import Server
+from vsdb.demo import CLIP
 from vsdb.errors import DatabaseError
 
 Connection = psycopg.Connection[Any]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+DOCS = Path(__file__).parents[2] / "docs" / "sql.md"
 PROMPT = "a red car"
-EVERYTHING = float("-inf")
 ENOUGH = [(z / 5, z > 12 or z == 9) for z in range(24)]  # z from 0 to 4.6, right from 2.6 on, and at 1.8
 
 
+@pytest.fixture(scope="session")
+def demo_template(server: Server, template: str, session_database: Callable[..., str]) -> str:
+    """Name of a database that holds the demo's clip, to be cloned: it answers with several moments."""
+    name = session_database("demo", template=template)
+    with vsdb.connect(dsn=server.dsn(name), model="tiny", device="cpu") as index:
+        index.ingest([CLIP])
+    return name
+
+
 @pytest.fixture
-def street_connection(street_copy: StreetCopy) -> Any:
-    """A connection to a database of its own that holds the short street."""
-    with psycopg.connect(street_copy.dsn, autocommit=True) as connection:
+def demo_dsn(new_database: Callable[[str], str], demo_template: str) -> str:
+    return new_database(demo_template)
+
+
+@pytest.fixture
+def demo(demo_dsn: str) -> Iterator[Connection]:
+    """A connection to a database of its own that holds the demo's clip."""
+    with psycopg.connect(demo_dsn, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
-def run_street(street_copy: StreetCopy, run_vsdb: Run) -> Run:
+def run_demo(demo_dsn: str, run_vsdb: Run) -> Run:
     """The real command on that database."""
-    return lambda *arguments: run_vsdb(*arguments, VSDB_DSN=street_copy.dsn)
+    return lambda *arguments: run_vsdb(*arguments, VSDB_DSN=demo_dsn)
 
 
 def store(connection: Connection, judged: Sequence[tuple[float, bool]]) -> None:
@@ -61,24 +79,22 @@ def answer(connection: Connection) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def test_a_judgement_holds_what_the_search_finds(street_connection: Connection) -> None:
-    found = answer(street_connection)
+def test_a_judgement_holds_what_the_search_finds(demo: Connection) -> None:
+    found = answer(demo)
     assert len(found) >= 2
     for video_id, best_seconds, score, z, _ in found:
         call = "select * from vsdb.judge(%s, %s, %s, true)"
-        assert one(street_connection, call, [PROMPT, video_id, best_seconds]) == (score, z)
-    stored = street_connection.execute("select best_seconds, score, z, is_right, prompt from vsdb.judgements").fetchall()
+        assert one(demo, call, [PROMPT, video_id, best_seconds]) == (score, z)
+    stored = demo.execute("select best_seconds, score, z, is_right, prompt from vsdb.judgements").fetchall()
     assert sorted(stored) == sorted((*each[1:4], True, PROMPT) for each in found)
 
 
-def test_judging_again_changes_one_s_mind(street_connection: Connection) -> None:
-    video_id, best_seconds, *_ = answer(street_connection)[0]
+def test_judging_again_changes_one_s_mind(demo: Connection) -> None:
+    video_id, best_seconds, *_ = answer(demo)[0]
     for is_right in (True, False):
-        street_connection.execute(
-            "select vsdb.judge(%s, %s, %s, %s)", [PROMPT, video_id, best_seconds, is_right]
-        )
-    street_connection.execute("select vsdb.judge('a dog', %s, %s, true)", [video_id, best_seconds])
-    rows = street_connection.execute("select prompt, is_right from vsdb.judgements order by prompt desc").fetchall()
+        demo.execute("select vsdb.judge(%s, %s, %s, %s)", [PROMPT, video_id, best_seconds, is_right])
+    demo.execute("select vsdb.judge('a dog', %s, %s, true)", [video_id, best_seconds])
+    rows = demo.execute("select prompt, is_right from vsdb.judgements order by prompt desc").fetchall()
     assert rows == [(PROMPT, False), ("a dog", True)]
 
 
@@ -91,17 +107,25 @@ def test_judging_again_changes_one_s_mind(street_connection: Connection) -> None
     ],
 )
 def test_only_a_frame_that_is_there_is_judged(
-    street_connection: Connection, place: str, error: type[Exception], message: str
+    demo: Connection, place: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        street_connection.execute(f"select vsdb.judge('a red car', {place}, true)".encode())
+        demo.execute(f"select vsdb.judge('a red car', {place}, true)".encode())
 
 
-def test_without_a_background_there_is_nothing_to_learn_from(street_connection: Connection) -> None:
-    street_connection.execute("delete from vsdb.background")
-    video_id, best_seconds, *_ = answer(street_connection)[0]
+def test_without_a_background_there_is_nothing_to_learn_from(demo: Connection) -> None:
+    demo.execute("delete from vsdb.background")
+    video_id, best_seconds, *_ = answer(demo)[0]
     with pytest.raises(errors.ObjectNotInPrerequisiteState, match="not measured yet"):
-        street_connection.execute("select vsdb.judge(%s, %s, %s, true)", [PROMPT, video_id, best_seconds])
+        demo.execute("select vsdb.judge(%s, %s, %s, true)", [PROMPT, video_id, best_seconds])
+
+
+def test_a_prompt_that_sql_cannot_embed_is_embedded_here(demo: Connection, demo_dsn: str) -> None:
+    expected = answer(demo)[0][2:4]
+    demo.execute("update vsdb.text_towers set architecture = 'other'")
+    with vsdb.connect(dsn=demo_dsn) as index:
+        index.judge(PROMPT, index.search(PROMPT)[0], True)
+    assert one(demo, "select score, z from vsdb.judgements") == pytest.approx(expected, abs=0.05)
 
 
 def test_a_judgement_outlives_its_video_and_knows_it_again(street_copy: StreetCopy) -> None:
@@ -121,12 +145,12 @@ def test_a_judgement_outlives_its_video_and_knows_it_again(street_copy: StreetCo
         assert one(index.connection, "select count(*), count(z) from vsdb.judgements") == (1, 1)
 
 
-def test_a_new_background_measures_judgements_anew(street_connection: Connection) -> None:
-    video_id, best_seconds, _, z, _ = answer(street_connection)[0]
-    street_connection.execute("select vsdb.judge(%s, %s, %s, true)", [PROMPT, video_id, best_seconds])
-    street_connection.execute("update vsdb.judgements set z = 99")
-    street_connection.execute("select vsdb.refresh_background()")
-    assert one(street_connection, "select z from vsdb.judgements") == (pytest.approx(z, abs=1e-5),)
+def test_a_new_background_measures_judgements_anew(demo: Connection) -> None:
+    video_id, best_seconds, _, z, _ = answer(demo)[0]
+    demo.execute("select vsdb.judge(%s, %s, %s, true)", [PROMPT, video_id, best_seconds])
+    demo.execute("update vsdb.judgements set z = 99")
+    demo.execute("select vsdb.refresh_background()")
+    assert one(demo, "select z from vsdb.judgements") == (pytest.approx(z, abs=1e-5),)
 
 
 def test_another_model_forgets_what_was_fitted_and_keeps_what_was_said(index: vsdb.Index) -> None:
@@ -151,8 +175,18 @@ def test_another_model_forgets_what_was_fitted_and_keeps_what_was_said(index: vs
     )
     assert one(index.connection, "select count(*), count(z) from vsdb.judgements") == (len(ENOUGH), 0)
     assert one(index.connection, "select possible, likely from vsdb.line") == (1, 3)
-    with pytest.raises(DatabaseError, match="0 judgements are too few"):
+    with pytest.raises(DatabaseError, match="too few judgements to fit a line to: 0"):
         index.calibrate()
+
+
+def test_a_reader_reads_and_may_not_judge(demo: Connection) -> None:
+    video_id, best_seconds, *_ = answer(demo)[0]
+    store(demo, ENOUGH)
+    demo.execute("set role vsdb_reader")
+    assert one(demo, "select count(*) from vsdb.judgements") == (len(ENOUGH),)
+    for call in ("vsdb.judge('a red car', %s, %s, true)", "vsdb.calibrate()", "vsdb.uncalibrate()"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            demo.execute(f"select {call}".encode(), [video_id, best_seconds] if "%s" in call else None)
 
 
 def logistic(judged: Sequence[tuple[float, bool]]) -> tuple[float, float]:
@@ -187,6 +221,13 @@ def test_the_lines_are_those_of_a_logistic_regression(
     assert one(connection, "select possible, likely, num_judgements from vsdb.line") == (*row[3:], len(judged))
 
 
+def test_the_documented_call_prints_what_is_documented(demo: Connection) -> None:
+    (call, score, z) = re.findall(
+        r"(select \* from vsdb.judge\(.*?\);).*?\n +([\d.]+) +\| +([\d.]+)\n", DOCS.read_text(), re.DOTALL
+    )[0]
+    assert one(demo, call) == (pytest.approx(float(score), abs=0.01), pytest.approx(float(z), abs=0.01))
+
+
 def test_what_is_known_of_separable_judgements(connection: Connection) -> None:
     store(connection, SEPARABLE)
     _, _, _, possible, likely = one(connection, "select * from vsdb.calibrate()")
@@ -203,8 +244,8 @@ def test_no_line_goes_below_what_was_judged(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("judged", "message"),
     [
-        ([], "^0 judgements are too few to fit a line to, expected 20 or more"),
-        (ENOUGH[:19], "^19 judgements are too few"),
+        ([], "^too few judgements to fit a line to: 0, expected 20 or more"),
+        (ENOUGH[:19], "^too few judgements to fit a line to: 19"),
         ([(z, True) for z in range(20)], "^all 20 judgements are right"),
         ([(z, False) for z in range(20)], "^all 20 judgements are wrong"),
         ([(z, z < 10) for z in range(20)], "^in these 20 judgements a higher z does not go with being right"),
@@ -212,9 +253,7 @@ def test_no_line_goes_below_what_was_judged(connection: Connection) -> None:
     ],
     ids=["none", "few", "right", "wrong", "against", "one z"],
 )
-def test_what_is_missing_is_said(
-    connection: Connection, judged: Sequence[tuple[float, bool]], message: str
-) -> None:
+def test_what_is_missing_is_said(connection: Connection, judged: Sequence[tuple[float, bool]], message: str) -> None:
     store(connection, judged)
     with pytest.raises(errors.ObjectNotInPrerequisiteState, match=message):
         connection.execute("select vsdb.calibrate()")
@@ -237,57 +276,53 @@ def test_each_calibration_is_undone_by_itself(index: vsdb.Index) -> None:
         index.uncalibrate()
 
 
-def test_a_calibrated_line_changes_the_answer(street_connection: Connection, run_street: Run) -> None:
+def test_a_calibrated_line_changes_the_answer(demo: Connection, run_demo: Run) -> None:
     def asked() -> list[tuple[float, str]]:
-        moments = json.loads(run_street("query", PROMPT, "--json").stdout)["moments"]
+        moments = json.loads(run_demo("query", PROMPT, "--json").stdout)["moments"]
         return [(each["z"], each["match"]) for each in moments]
 
-    everything = [z for _, _, _, z, _ in answer(street_connection)]
+    everything = [z for _, _, _, z, _ in answer(demo)]
     assert [z for z, _ in asked()] == [z for z in everything if z >= 1]
-    street_connection.execute(
+    demo.execute(
         "insert into vsdb.calibrations (possible, likely, num_judgements) values (%s, %s, 20)",
-        [everything[-1], everything[0]],
+        [everything[-1] - 1e-4, everything[0] - 1e-4],  # z is a real
     )
     assert asked() == [(z, "likely" if z >= everything[0] else "possible") for z in everything]
-    street_connection.execute(
+    demo.execute(
         "insert into vsdb.calibrations (possible, likely, num_judgements) values (%s, %s, 20)",
         [everything[0] + 1, everything[0] + 2],
     )
     assert asked() == []
-    assert run_street("calibrate", "--undo").returncode == 0
+    assert run_demo("calibrate", "--undo").returncode == 0
     assert len(asked()) == len(everything)
 
 
-def test_pairs_follow_the_line_too(street_connection: Connection) -> None:
+def test_pairs_follow_the_line_too(demo: Connection) -> None:
     pairs = """select least(z, next_z), match from vsdb.search_then(
                    vsdb.embed('a red car'), vsdb.embed('a dog'), min_z => '-infinity')"""
-    assert {match for z, match in street_connection.execute(pairs) if z < 50} <= {None, "possible", "likely"}
-    street_connection.execute(
-        "insert into vsdb.calibrations (possible, likely, num_judgements) values (-1000, -999, 20)"
-    )
-    rows = street_connection.execute(pairs).fetchall()
+    assert {match for z, match in demo.execute(pairs) if z < 50} <= {None, "possible", "likely"}
+    demo.execute("insert into vsdb.calibrations (possible, likely, num_judgements) values (-1000, -999, 20)")
+    rows = demo.execute(pairs).fetchall()
     assert rows
     assert {match for _, match in rows} == {"likely"}
 
 
-def test_ranks_are_judged_and_status_says_how_reliable_the_words_are(
-    street_connection: Connection, run_street: Run
-) -> None:
-    found = answer(street_connection)
+def test_ranks_are_judged_and_status_says_how_reliable_the_words_are(demo: Connection, run_demo: Run) -> None:
+    found = answer(demo)
     num = len(found)
-    status = run_street("status").stdout
+    status = run_demo("status").stdout
     assert "lines       likely from z 3.00, possible from 1.00" in status
     assert "judged      nothing yet: vsdb judge PROMPT" in status
-    run = run_street("judge", PROMPT, "--min-z", "-9", "--yes", "1", "--no", f"2-{num}", "--json")
+    run = run_demo("judge", PROMPT, "--min-z", "-9", "--yes", "1", "--no", f"2-{num}", "--json")
     assert json.loads(run.stdout) == {
         "prompt": PROMPT,
         "num_right": 1,
         "num_wrong": num - 1,
         "num_judgements": num,
     }, run.stderr
-    rows = street_connection.execute("select best_seconds, is_right from vsdb.judgements").fetchall()
+    rows = demo.execute("select best_seconds, is_right from vsdb.judgements").fetchall()
     assert sorted(rows) == sorted((best, rank == 0) for rank, (_, best, *_) in enumerate(found))
-    judged = json.loads(run_street("status", "--json").stdout)["judged"]
+    judged = json.loads(run_demo("status", "--json").stdout)["judged"]
     words = [match for *_, match in found]
     assert judged == {
         "possible_from_z": 1,
@@ -300,7 +335,7 @@ def test_ranks_are_judged_and_status_says_how_reliable_the_words_are(
         "num_below_right": int(words[0] is None),
     }
     shown = {None: "no match"}.get(words[0], words[0])
-    assert f"{shown}: 1 of {words.count(words[0])} right" in run_street("status").stdout
+    assert f"{shown}: 1 of {words.count(words[0])} right" in run_demo("status").stdout
 
 
 @pytest.mark.parametrize(
@@ -314,21 +349,21 @@ def test_ranks_are_judged_and_status_says_how_reliable_the_words_are(
     ],
 )
 def test_nothing_is_stored_of_a_call_that_makes_no_sense(
-    street_connection: Connection, run_street: Run, arguments: list[str], message: str
+    demo: Connection, run_demo: Run, arguments: list[str], message: str
 ) -> None:
-    run = run_street("judge", PROMPT, "--min-z", "-9", *arguments)
+    run = run_demo("judge", PROMPT, "--min-z", "-9", *arguments)
     assert (run.returncode, run.stdout) == (2, "")
     assert message in run.stderr
-    assert one(street_connection, "select count(*) from vsdb.judgements") == (0,)
+    assert one(demo, "select count(*) from vsdb.judgements") == (0,)
 
 
-def test_a_person_answers_at_the_terminal(street_copy: StreetCopy, street_connection: Connection) -> None:
-    found = answer(street_connection)
+def test_a_person_answers_at_the_terminal(demo_dsn: str, demo: Connection) -> None:
+    found = answer(demo)
     assert len(found) >= 3
     terminal, keyboard = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "vsdb", "judge", PROMPT, "--min-z", "-9"],
-        env={**clean_environment(), "VSDB_DSN": street_copy.dsn},
+        env={**clean_environment(), "VSDB_DSN": demo_dsn},
         stdin=keyboard,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -341,17 +376,17 @@ def test_a_person_answers_at_the_terminal(street_copy: StreetCopy, street_connec
     assert (process.returncode, out) == (0, ""), err
     assert "y(es), n(o), s(kip), o(pen), q(uit)" in err
     assert "judged 1 right and 1 wrong; 2 in all" in err
-    rows = street_connection.execute("select best_seconds, is_right from vsdb.judgements").fetchall()
+    rows = demo.execute("select best_seconds, is_right from vsdb.judgements").fetchall()
     assert sorted(rows) == sorted([(found[0][1], True), (found[2][1], False)])
 
 
-def test_calibrate_shows_before_and_after(street_connection: Connection, run_street: Run) -> None:
-    refused = run_street("calibrate")
+def test_calibrate_shows_before_and_after(demo: Connection, run_demo: Run) -> None:
+    refused = run_demo("calibrate")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "error: 0 judgements are too few to fit a line to, expected 20 or more" in refused.stderr
+    assert "error: too few judgements to fit a line to: 0, expected 20 or more" in refused.stderr
     assert "vsdb judge PROMPT" in refused.stderr
-    store(street_connection, ENOUGH)
-    shown = run_street("calibrate")
+    store(demo, ENOUGH)
+    shown = run_demo("calibrate")
     possible, likely = logistic(ENOUGH)
     assert [line.split() for line in shown.stdout.splitlines()] == [
         ["match", "from", "z", "before", "from", "z", "now"],
@@ -359,7 +394,7 @@ def test_calibrate_shows_before_and_after(street_connection: Connection, run_str
         ["possible", "1.00", f"{possible:.2f}"],
     ]
     assert f"fitted to {len(ENOUGH)} judgements" in shown.stderr
-    undone = json.loads(run_street("calibrate", "--undo", "--json").stdout)
+    undone = json.loads(run_demo("calibrate", "--undo", "--json").stdout)
     assert undone == {
         "num_judgements": None,
         "possible_before": pytest.approx(possible, abs=1e-4),

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from vsdb.cli import output
+from vsdb.database.judgements import Reliability
 from vsdb.database.status import DatabaseStatus
 from vsdb.types import IngestResult, Moment, Video
 
@@ -39,6 +40,16 @@ VIDEO = Video(
     model_name="tiny",
     has_thumbnails=True,
 )
+JUDGED = Reliability(
+    possible_from_z=1.25,
+    likely_from_z=3,
+    num_likely=20,
+    num_likely_right=18,
+    num_possible=17,
+    num_possible_right=9,
+    num_below=0,
+    num_below_right=0,
+)
 STATUS = DatabaseStatus(
     database="here",
     server_version="18.1",
@@ -55,6 +66,7 @@ STATUS = DatabaseStatus(
     num_thumbnails=5,
     thumbnails_bytes=2_000_000,
     text_tower_bytes=70_000_000,
+    judged=JUDGED,
 )
 
 
