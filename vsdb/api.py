@@ -225,7 +225,9 @@ class Index:
         Raises:
             DatabaseError: the database holds no video yet.
         """
-        search.judge(self.connection, prompt, moment, is_right)
+        search.judge(
+            self.connection, prompt, video_id=moment.video_id, best_seconds=moment.best_seconds, is_right=is_right
+        )
 
     def calibrate(self) -> Calibration:
         """Fit the lines of possible and likely to the judgements, 20 or more of both kinds.

@@ -155,12 +155,18 @@ def nearest(
 
 
 def judge(
-    connection: Connection, prompt: str, moment: Moment, is_right: bool, *, load: LoadEncoder = load_encoder
+    connection: Connection,
+    prompt: str,
+    *,
+    video_id: int,
+    best_seconds: float,
+    is_right: bool,
+    load: LoadEncoder = load_encoder,
 ) -> None:
-    """Note whether a moment answers a prompt; see :meth:`vsdb.Index.judge`."""
+    """Note whether a moment answers a prompt; see ``vsdb.judge`` in SQL."""
     terms = _Terms(connection, load)
     query = "null" if terms.in_sql else terms.text(prompt)
-    values = [terms.add(each) for each in (_as_text(prompt), moment.video_id, moment.best_seconds, is_right)]
+    values = [terms.add(each) for each in (_as_text(prompt), video_id, best_seconds, is_right)]
     connection.execute(f"select from vsdb.judge({', '.join(values)}, {query})", terms.values)
 
 

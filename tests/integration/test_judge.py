@@ -20,6 +20,7 @@ from psycopg import errors
 import vsdb
 from tests.conftest import StreetCopy, clean_environment
 from tests.servers import Server
+from tests.serving import Served, serving
 from vsdb.demo import CLIP
 from vsdb.errors import DatabaseError
 
@@ -402,3 +403,42 @@ def test_calibrate_shows_before_and_after(demo: Connection, run_demo: Run) -> No
         "possible": 1,
         "likely": 3,
     }
+
+
+def test_a_visitor_judges_only_where_the_server_was_told_so(demo: Connection, demo_dsn: str) -> None:
+    video_id, best_seconds, score, z, _ = answer(demo)[0]
+    said = {"prompt": PROMPT, "video_id": video_id, "best_seconds": best_seconds, "is_right": False}
+    stored = "select is_right, score, z from vsdb.judgements"
+
+    def post(server: Served, what: object, **headers: str) -> tuple[int, Any]:
+        sent = server.request("POST", "/api/judgements", json.dumps(what).encode(), **headers)
+        return sent.status, sent.json
+
+    with serving(VSDB_DSN=demo_dsn) as server:
+        assert server.get("/api/search", prompt=PROMPT).json["may_judge"] is False
+        assert post(server, said) == (404, {"error": "this server notes nothing; start it with --judge"})
+    with serving("--judge", VSDB_DSN=demo_dsn) as server:
+        assert server.get("/api/search", prompt=PROMPT).json["may_judge"] is True
+        for headers in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "http://other.example"}):
+            assert post(server, said, **headers) == (403, {"error": "pages of other sites may not ask"})
+        assert post(server, said, Host="other.example")[0] == 421
+        for wrong in ({**said, "z": 9}, {**said, "video_id": 0}, {**said, "is_right": "perhaps"}, [], {}):
+            assert post(server, wrong)[0] == 422, wrong
+        assert post(server, {**said, "best_seconds": 0.123}) == (404, {"error": "video 1 has no frame at 0.123 s"})
+        assert post(server, {**said, "more": "x" * 20_000})[0] == 413
+        assert demo.execute(stored.encode()).fetchall() == []
+        assert post(server, said) == (200, {"is_right": False})
+    assert demo.execute(stored.encode()).fetchall() == [(False, score, z)]
+
+
+def test_a_visitor_needs_the_token_to_judge(demo: Connection, demo_dsn: str) -> None:
+    video_id, best_seconds, *_ = answer(demo)[0]
+    said = {"prompt": PROMPT, "video_id": video_id, "best_seconds": best_seconds, "is_right": True}
+    with serving("--judge", VSDB_DSN=demo_dsn, VSDB_TOKEN="abcdefghijkl-0123456789") as server:
+        assert server.request("POST", "/api/judgements", json.dumps(said).encode()).status == 401
+    assert one(demo, "select count(*) from vsdb.judgements") == (0,)
+
+
+def test_a_reader_cannot_serve_judging(demo_dsn: str, run_vsdb: Run) -> None:
+    run = run_vsdb("serve", "--judge", "--port", "0", VSDB_DSN=demo_dsn, PGOPTIONS="-c role=vsdb_reader")
+    assert (run.returncode, "--judge writes to vsdb.judgements, which this user may not" in run.stderr) == (2, True)

@@ -111,7 +111,13 @@ def test_status_names_every_figure() -> None:
         "patches     60 (1.3 MB, indexes 0.3 MB)",
         "thumbnails  5 (2.0 MB)",
         "text tower  70.0 MB",
+        "lines       likely from z 3.00, possible from 1.25",
+        "judged      likely: 18 of 20 right; possible: 9 of 17 right",
     ]
+    below = replace(JUDGED, num_likely=0, num_possible=0, num_below=4, num_below_right=1)
+    assert "judged      no match: 1 of 4 right" in output.status_table(replace(STATUS, judged=below))
+    nothing = replace(below, num_below=0)
+    assert "judged      nothing yet: vsdb judge PROMPT" in output.status_table(replace(STATUS, judged=nothing))
     assert "model       none yet: ingest a video" in output.status_table(replace(STATUS, model=None))
 
 

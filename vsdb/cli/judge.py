@@ -64,7 +64,8 @@ def judge(
             answers = _given(moments, right or "", wrong or "")
         counts = [0, 0]
         for moment, is_right in answers:
-            search.judge(connection, prompt, moment, is_right, load=load)
+            place = {"video_id": moment.video_id, "best_seconds": moment.best_seconds}
+            search.judge(connection, prompt, **place, is_right=is_right, load=load)
             counts[is_right] += 1
         _report(connection, prompt, num_wrong=counts[0], num_right=counts[1], json=json)
 

@@ -54,6 +54,15 @@ def read_reliability(connection: Connection) -> Reliability:
     return row
 
 
+def may_judge(connection: Connection) -> bool:
+    """Whether this session's user may store judgements."""
+    row = connection.execute(
+        """select has_table_privilege('vsdb.judgements', 'insert') and has_table_privilege('vsdb.judgements', 'update')
+                  and not pg_is_in_recovery()"""
+    ).fetchone()
+    return row == (True,)
+
+
 def calibrate(connection: Connection) -> Calibration:
     """Fit the lines to the judgements; see ``vsdb.calibrate`` in SQL.
 
