@@ -226,7 +226,12 @@ class Index:
             DatabaseError: the database holds no video yet.
         """
         search.judge(
-            self.connection, prompt, video_id=moment.video_id, best_seconds=moment.best_seconds, is_right=is_right
+            self.connection,
+            prompt,
+            video_id=moment.video_id,
+            best_seconds=moment.best_seconds,
+            is_right=is_right,
+            load=search.load_encoder,
         )
 
     def calibrate(self) -> Calibration:

@@ -155,13 +155,7 @@ def nearest(
 
 
 def judge(
-    connection: Connection,
-    prompt: str,
-    *,
-    video_id: int,
-    best_seconds: float,
-    is_right: bool,
-    load: LoadEncoder = load_encoder,
+    connection: Connection, prompt: str, *, video_id: int, best_seconds: float, is_right: bool, load: LoadEncoder
 ) -> None:
     """Note whether a moment answers a prompt; see ``vsdb.judge`` in SQL."""
     terms = _Terms(connection, load)

@@ -422,7 +422,8 @@ def test_a_visitor_judges_only_where_the_server_was_told_so(demo: Connection, de
         for headers in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "http://other.example"}):
             assert post(server, said, **headers) == (403, {"error": "pages of other sites may not ask"})
         assert post(server, said, Host="other.example")[0] == 421
-        for wrong in ({**said, "z": 9}, {**said, "video_id": 0}, {**said, "is_right": "perhaps"}, [], {}):
+        wrongs: list[object] = [{**said, "z": 9}, {**said, "video_id": 0}, {**said, "is_right": "perhaps"}, [], {}]
+        for wrong in wrongs:
             assert post(server, wrong)[0] == 422, wrong
         assert post(server, {**said, "best_seconds": 0.123}) == (404, {"error": "video 1 has no frame at 0.123 s"})
         assert post(server, {**said, "more": "x" * 20_000})[0] == 413

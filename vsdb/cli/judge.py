@@ -58,16 +58,14 @@ def judge(
     with Index(resolve(dsn=dsn)) as index:
         connection = index.connection
         moments = Moments.found(search.search(connection, question, narrowing, load=load), connection)
-        if right is None and wrong is None:
-            answers = _ask(prompt, moments)
-        else:
-            answers = _given(moments, right or "", wrong or "")
-        counts = [0, 0]
+        is_asked = right is None and wrong is None
+        answers = _ask(prompt, moments) if is_asked else _given(moments, right or "", wrong or "")
+        stored = []
         for moment, is_right in answers:
-            place = {"video_id": moment.video_id, "best_seconds": moment.best_seconds}
-            search.judge(connection, prompt, **place, is_right=is_right, load=load)
-            counts[is_right] += 1
-        _report(connection, prompt, num_wrong=counts[0], num_right=counts[1], json=json)
+            video_id, at = moment.video_id, moment.best_seconds
+            search.judge(connection, prompt, video_id=video_id, best_seconds=at, is_right=is_right, load=load)
+            stored.append(is_right)
+        _report(connection, prompt, stored, json=json)
 
 
 def _given(moments: Sequence[Moment], right: str, wrong: str) -> Iterator[tuple[Moment, bool]]:
@@ -128,8 +126,9 @@ def _key(moment: Moment) -> str:
             say(KEYS)
 
 
-def _report(connection: Connection, prompt: str, *, num_right: int, num_wrong: int, json: bool) -> None:
+def _report(connection: Connection, prompt: str, stored: list[bool], *, json: bool) -> None:
     """Say what was stored, and what comes next."""
+    num_right, num_wrong = stored.count(True), stored.count(False)
     counts = read_reliability(connection)
     total = counts.num_likely + counts.num_possible + counts.num_below
     if json:
