@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from vsdb import search
 from vsdb.config import Settings, resolve
-from vsdb.database import Connection, catalog, staging
+from vsdb.database import Connection, catalog, judgements, staging
 from vsdb.database.connect import Database
 from vsdb.database.locks import bounded_wait
 from vsdb.errors import UsageError
 from vsdb.moments import Moments
 from vsdb.search import DEFAULT_WITHIN_SECONDS, Narrowing, Question
-from vsdb.types import IngestResult, Sampling, Video
+from vsdb.types import Calibration, IngestResult, Moment, Sampling, Video
 
 if TYPE_CHECKING:
     from vsdb.ingest.reporter import Reporter
@@ -179,7 +179,8 @@ class Index:
             video_ids: only these videos.
             recorded_from: only frames recorded at or after this time.
             recorded_to: only frames recorded at or before this time.
-            min_z: moments with a lower z do not count; None asks for 1.0, unless there is a min_score.
+            min_z: moments with a lower z do not count; None asks for the line of no match (1.0, or what
+                :meth:`calibrate` fitted), unless there is a min_score.
 
         Returns:
             A list of moments, best first, empty where nothing matches; a notebook shows it as a contact sheet.
@@ -210,6 +211,44 @@ class Index:
         )
         found = search.search(self.connection, question, narrowing)
         return Moments.found(found, self.connection)
+
+    def judge(self, prompt: str, moment: Moment, is_right: bool) -> None:
+        """Note whether a moment answers a prompt, in place of what was said of it before.
+
+        Its score and z are measured by the database, as a search for the prompt finds them.
+
+        Args:
+            prompt: what was asked for.
+            moment: one of the answer.
+            is_right: whether it shows that.
+
+        Raises:
+            DatabaseError: the database holds no video yet.
+        """
+        search.judge(
+            self.connection,
+            prompt,
+            video_id=moment.video_id,
+            best_seconds=moment.best_seconds,
+            is_right=is_right,
+            load=search.load_encoder,
+        )
+
+    def calibrate(self) -> Calibration:
+        """Fit the lines of possible and likely to the judgements, 20 or more of both kinds.
+
+        Raises:
+            DatabaseError: they are too few, all of one kind, or do not go with z; says what is missing.
+        """
+        return judgements.calibrate(self.connection)
+
+    def uncalibrate(self) -> Calibration:
+        """Take the newest :meth:`calibrate` back.
+
+        Raises:
+            DatabaseError: there is none.
+        """
+        return judgements.uncalibrate(self.connection)
 
     def videos(self) -> list[Video]:
         """All videos, by path; the rows of ``vsdb.videos_view``."""

@@ -72,7 +72,7 @@ class Narrowing:
     recorded_to: datetime | None = None
     """Only frames recorded at or before this time."""
     min_z: float | None = None
-    """Moments with a lower z do not count; None asks for 1.0, unless there is a min_score."""
+    """Moments with a lower z do not count; None asks for the line of no match, unless there is a min_score."""
 
 
 def load_encoder(connection: Connection) -> Encoder:
@@ -152,6 +152,16 @@ def nearest(
         return None
     moments = search(connection, question, replace(narrowing, max_moments=1, min_z=float("-inf")), load=load)
     return moments[0] if moments else None
+
+
+def judge(
+    connection: Connection, prompt: str, *, video_id: int, best_seconds: float, is_right: bool, load: LoadEncoder
+) -> None:
+    """Note whether a moment answers a prompt; see ``vsdb.judge`` in SQL."""
+    terms = _Terms(connection, load)
+    query = "null" if terms.in_sql else terms.text(prompt)
+    values = [terms.add(each) for each in (_as_text(prompt), video_id, best_seconds, is_right)]
+    connection.execute(f"select from vsdb.judge({', '.join(values)}, {query})", terms.values)
 
 
 def explain(connection: Connection, prompt: str, narrowing: Narrowing) -> list[tuple[str, str, float | None]]:

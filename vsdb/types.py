@@ -154,6 +154,20 @@ class Video(VideoSampling):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A change of the lines from which on moments are possible and likely; what ``vsdb.calibrate`` returns."""
+
+    num_judgements: int | None
+    """Judgements that the lines are fitted to now; None where they are those that vsdb comes with."""
+    possible_before: float
+    """The line of no match until now, in z."""
+    likely_before: float
+    possible: float
+    """The line of no match from now on."""
+    likely: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredFrame:
     """What the database holds of a sampled frame, and of the file it came from."""
 

@@ -50,6 +50,7 @@ begin
          excluded.peak_deviation, excluded.plain_neutral_score, excluded.plain_peak_mean,
          excluded.plain_peak_deviation, excluded.num_prompts, excluded.num_patches, excluded.refreshed_at);
     get diagnostics measured = row_count;
+    perform vsdb.measure_judgements();  -- their z, too, is against the background
     return measured = 1;
 end;
 $$;

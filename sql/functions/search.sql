@@ -150,21 +150,13 @@ $$;
 comment on function vsdb.find_moments(halfvec, real, integer, real, float8, vsdb.filters, text) is
     'Internal. The max_moments best moments, and perhaps some more, in no order. background and scores are 100 x cosine; times in seconds.';
 
-create or replace function vsdb.line_of_no_match() returns float8
+create or replace function vsdb.match(z real, possible float8, likely float8) returns text
 language sql immutable parallel safe
 begin atomic
-    select 1.0::float8;
+    select case when z >= likely then 'likely' when z >= possible then 'possible' end;
 end;
-comment on function vsdb.line_of_no_match() is
-    'Internal. The z from which on a moment counts as an answer, unless the question gives a bound of its own.';
-
-create or replace function vsdb.match(z real) returns text
-language sql immutable parallel safe
-begin atomic
-    select case when z >= 3 then 'likely' when z >= vsdb.line_of_no_match() then 'possible' end;
-end;
-comment on function vsdb.match(real) is
-    'Internal. z in a word: likely, possible, or null below the line of no match. docs/performance.md says how often each is right.';
+comment on function vsdb.match(real, float8, float8) is
+    'Internal. z in a word, by the lines of vsdb.line: likely, possible, or null below the line of no match. docs/performance.md says how often each is right.';
 
 create or replace function vsdb.search_embedding(
     query halfvec,
@@ -203,6 +195,9 @@ begin atomic
         from question q
         left join (select * from vsdb.background limit 1) b on true  -- the planner does not know that it is one row
     ),
+    line as materialized (
+        select * from vsdb.line
+    ),
     found as (
         -- z: how far the best score lies above the best scores of neutral prompts, in standard deviations.
         select m.*, ((m.score - g.peak_mean) / g.peak_deviation)::real as z
@@ -227,10 +222,11 @@ begin atomic
            best.x::integer, best.y::integer, best.width::integer, best.height::integer,
            f.video_id,
            f.z,
-           vsdb.match(f.z)
+           vsdb.match(f.z, l.possible, l.likely)
     from found f
     join vsdb.videos v on v.video_id = f.video_id
     cross join question q
+    cross join line l
     cross join lateral (
         select p.x, p.y, p.width, p.height, (-100 * (p.embedding <#> q.embedding))::real as score
         from vsdb.patches p
@@ -240,7 +236,7 @@ begin atomic
     ) best
     -- Unless a bound was given, a moment has to stand out: where none does, nothing matches.
     where case when min_z is not null then coalesce(f.z, '-infinity') >= min_z
-               else min_score is not null or coalesce(f.z >= vsdb.line_of_no_match(), true) end
+               else min_score is not null or coalesce(f.z >= l.possible, true) end
     order by 1
     limit max_moments;
 end;

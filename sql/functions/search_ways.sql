@@ -33,7 +33,7 @@ begin atomic
     -- out.
     pairs as (
         select a.*, b.end_seconds as next_end_seconds, b.best_seconds as next_seconds, b.score as next_score,
-               b.z as next_z, coalesce(a.z + b.z, a.score + b.score) as together
+               b.z as next_z, b.match as next_match, coalesce(a.z + b.z, a.score + b.score) as together
         from question,
              vsdb.search_embedding(query, num_first, video_like => video_like, video_ids => video_ids,
                                    min_z => min_z, asked => asked) a
@@ -51,7 +51,7 @@ begin atomic
            b.video_path, b.start_seconds, greatest(b.end_seconds, b.next_end_seconds), b.best_seconds,
            ((b.score + b.next_score) / 2)::real,
            b.x, b.y, b.width, b.height, b.video_id, ((b.z + b.next_z) / 2)::real,
-           vsdb.match(least(b.z, b.next_z)),
+           case when b.z <= b.next_z then b.match else b.next_match end,
            b.next_seconds, b.next_score, b.next_z
     from best b
     where b.place = 1

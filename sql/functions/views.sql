@@ -59,3 +59,15 @@ comment on column vsdb.videos_view.model_name is 'Model that made the embeddings
 comment on column vsdb.videos_view.has_thumbnails is 'Whether vsdb.frames holds small pictures of its frames.';
 comment on column vsdb.videos_view.keyframes is 'Whether only key frames were decoded.';
 comment on column vsdb.videos_view.skip_unchanged is 'Whether patches that looked as before have the embedding of the frame before.';
+
+-- Read once by each search.
+create or replace view vsdb.line as
+select coalesce(c.possible, 1) as possible, coalesce(c.likely, 3) as likely, c.num_judgements
+from (values (true)) always (is_there)
+left join (
+    select c.possible, c.likely, c.num_judgements from vsdb.calibrations c order by c.calibration_id desc limit 1
+) c on true;
+comment on view vsdb.line is 'One row: the z from which on moments are possible and likely. Columns are added at the end, never renamed.';
+comment on column vsdb.line.possible is 'The line of no match: moments of a lower z are left out of an answer, unless it has a bound of its own.';
+comment on column vsdb.line.likely is 'The z from which on a moment is likely.';
+comment on column vsdb.line.num_judgements is 'Number of judgements that both were fitted to; null where they are those that vsdb comes with.';

@@ -116,7 +116,7 @@ def test_every_command_of_the_readme_exists(run_vsdb: Run) -> None:
     for command in named:
         assert re.search(rf"\b{command}\b", front), command
     flags = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--detach", "--wait"}
-    commands = "ingest query serve videos remove status demo models reembed".split()
+    commands = "ingest query serve videos remove status demo models reembed judge calibrate".split()
     helps = "".join(run_vsdb(command, "--help").stdout for command in commands)
     helps += run_vsdb("db", "start", "--help").stdout
     assert sorted(flag for flag in flags if flag not in helps) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psycopg
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
@@ -325,3 +326,19 @@ def test_the_token_opens_the_page_and_leaves_the_address(open_page: Open, street
         page.wait_for_function("() => document.querySelector('.card img').naturalWidth > 0")
         page.locator(".card").first.click()
         wait_for_time(page, 0, 20)
+
+
+def test_a_person_judges_what_is_played(
+    open_page: Open, new_database: Callable[[str], str], street_template: str
+) -> None:
+    dsn = new_database(street_template)
+    with serving("--judge", VSDB_DSN=dsn) as running, psycopg.connect(dsn, autocommit=True) as connection:
+        page = open_page(running.base)
+        cards = search(page, "a red car")
+        expect(page.locator("#judge")).to_be_hidden()
+        cards.first.click()
+        for name, is_right, said in (("Yes", True, "Noted: this is “a red car”."), ("No", False, "Noted: this is not")):
+            page.get_by_role("button", name=name, exact=True).click()
+            expect(page.locator("#status")).to_contain_text(said)
+            rows = connection.execute("select prompt, is_right from vsdb.judgements").fetchall()
+            assert rows == [("a red car", is_right)]

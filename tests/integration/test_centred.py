@@ -89,7 +89,7 @@ def test_moments_below_the_line_are_left_out_one_by_one(archive: Connection) -> 
 
 
 def test_match_says_z_in_a_word(archive: Connection) -> None:
-    words = archive.execute("select vsdb.match(z) from unnest('{-1, 0.99, 1, 2.99, 3, 90}'::real[]) z").fetchall()
+    words = archive.execute("select vsdb.match(z, 1, 3) from unnest('{-1, 0.99, 1, 2.99, 3, 90}'::real[]) z").fetchall()
     assert [word for (word,) in words] == [None, None, "possible", "possible", "likely", "likely"]
     rows = archive.execute(
         "select z, match from vsdb.search_embedding(%s, 30, min_z => '-infinity', asked => vsdb.centre(%s))",

@@ -10,10 +10,14 @@ from vsdb.database import Connection
 WRITING = ["insert", "update", "delete", "truncate", "references", "trigger"]
 CALLS = {
     "build_index": "vsdb.build_index(0)",
+    "measure_judgements": "vsdb.measure_judgements()",
     "refresh_background": "vsdb.refresh_background()",
     "store_turning": "vsdb.store_turning('{}', '{}', '{}')",
+    "uncalibrate": "vsdb.uncalibrate()",
 }
 SILENT = {
+    "calibrate",  # with nothing judged it ends before it writes; test_judge has a reader call both
+    "judge",
     "add_patch_runs",  # a trigger, which only those fire who may insert
     "remember",  # writes only where it may; test_embed_install has a reader ask
 }

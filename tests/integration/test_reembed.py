@@ -143,6 +143,20 @@ def test_a_database_changes_its_model_under_running_searches(index: vsdb.Index, 
 
 
 @pytest.mark.usefixtures("videos")
+def test_judgements_come_along_and_are_measured_anew(index: vsdb.Index, small: Path) -> None:
+    moment = index.search(PROMPT, min_z=float("-inf"))[0]
+    index.judge(PROMPT, moment, True)
+    index.connection.execute("insert into vsdb.calibrations (possible, likely, num_judgements) values (2, 4, 20)")
+    list(index.reembed_each(SMALL, weights=small))
+    assert value(index.connection, "select array[possible, likely] from vsdb.line") == [1, 3]
+    assert value(index.connection, "select is_right from vsdb.judgements") is True
+    measured = value(index.connection, "select z from vsdb.judgements")
+    assert measured != moment.z
+    index.judge(PROMPT, moment, False)
+    assert value(index.connection, "select array_agg(z) from vsdb.judgements") == [measured]
+
+
+@pytest.mark.usefixtures("videos")
 def test_the_old_rows_go_when_asked(index: vsdb.Index, small: Path, dsn: str, tmp_path: Path) -> None:
     list(index.reembed_each(SMALL, weights=small))
     with pytest.raises(DatabaseError, match="--drop-unused"):

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from vsdb.cli import output
+from vsdb.database.judgements import Reliability
 from vsdb.database.status import DatabaseStatus
 from vsdb.types import IngestResult, Moment, Video
 
@@ -40,6 +41,16 @@ VIDEO = Video(
     model_name="tiny",
     has_thumbnails=True,
 )
+JUDGED = Reliability(
+    possible_from_z=1.25,
+    likely_from_z=3,
+    num_likely=20,
+    num_likely_right=18,
+    num_possible=17,
+    num_possible_right=9,
+    num_below=0,
+    num_below_right=0,
+)
 STATUS = DatabaseStatus(
     database="here",
     server_version="18.1",
@@ -56,6 +67,7 @@ STATUS = DatabaseStatus(
     num_thumbnails=5,
     thumbnails_bytes=2_000_000,
     text_tower_bytes=70_000_000,
+    judged=JUDGED,
 )
 
 
@@ -100,7 +112,13 @@ def test_status_names_every_figure() -> None:
         "patches     60 (1.3 MB, indexes 0.3 MB)",
         "thumbnails  5 (2.0 MB)",
         "text tower  70.0 MB",
+        "lines       likely from z 3.00, possible from 1.25",
+        "judged      likely: 18 of 20 right; possible: 9 of 17 right",
     ]
+    below = replace(JUDGED, num_likely=0, num_possible=0, num_below=4, num_below_right=1)
+    assert "judged      no match: 1 of 4 right" in output.status_table(replace(STATUS, judged=below))
+    nothing = replace(below, num_below=0)
+    assert "judged      nothing yet: vsdb judge PROMPT" in output.status_table(replace(STATUS, judged=nothing))
     assert "model       none yet: ingest a video" in output.status_table(replace(STATUS, model=None))
 
 

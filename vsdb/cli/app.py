@@ -12,6 +12,7 @@ import typer
 
 from vsdb.cli import db, manage
 from vsdb.cli.ingest import ingest
+from vsdb.cli.judge import calibrate, judge
 from vsdb.cli.models import models
 from vsdb.cli.output import say
 from vsdb.cli.query import explain, query
@@ -34,6 +35,8 @@ for command in (
     ingest,
     query,
     explain,
+    judge,
+    calibrate,
     serve,
     reembed,
     manage.videos,

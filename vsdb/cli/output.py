@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from vsdb.database.judgements import Reliability
 from vsdb.database.status import DatabaseStatus
 from vsdb.readable import clock, visible, visible_json, visible_lines
 from vsdb.types import MOMENT_COLUMNS, IngestResult, Moment, Video
@@ -112,8 +113,24 @@ def status_table(status: DatabaseStatus) -> str:
         ),
         ("thumbnails", f"{status.num_thumbnails} ({_mega(status.thumbnails_bytes)})"),
         ("text tower", _mega(status.text_tower_bytes)),
+        (
+            "lines",
+            f"likely from z {status.judged.likely_from_z:.2f}, possible from {status.judged.possible_from_z:.2f}",
+        ),
+        ("judged", _reliability(status.judged)),
     ]
     return table(["", ""], rows, right=set()).lstrip()
+
+
+def _reliability(judged: Reliability) -> str:
+    """How often each word was right; a word that nothing judged carries is left out."""
+    counts = [
+        ("likely", judged.num_likely_right, judged.num_likely),
+        ("possible", judged.num_possible_right, judged.num_possible),
+        ("no match", judged.num_below_right, judged.num_below),
+    ]
+    parts = [f"{word}: {num_right} of {num} right" for word, num_right, num in counts if num]
+    return "; ".join(parts) or "nothing yet: vsdb judge PROMPT"
 
 
 def to_json(value: Any) -> str:

@@ -12,6 +12,7 @@ import typer
 from vsdb.api import Index
 from vsdb.cli.options import Dsn
 from vsdb.config import resolve
+from vsdb.database.judgements import may_judge
 from vsdb.errors import UsageError, VsdbError
 
 EVERYWHERE = ("0.0.0.0", "::")
@@ -32,6 +33,9 @@ def serve(
             show_envvar=False,
         ),
     ] = None,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Let visitors note which moments are right; it writes nothing else.")
+    ] = False,
 ) -> None:
     """Open a page to search, look and play, with a JSON API, until Ctrl-C.
 
@@ -47,14 +51,19 @@ def serve(
     token = check_token(token) if token else secrets.token_urlsafe(16) if is_open else None
     settings = resolve(dsn=dsn)
     with Index(settings) as index:
-        _ = index.connection  # starts the embedded server, and says what is wrong with the schema
+        connection = index.connection  # starts the embedded server, and says what is wrong with the schema
+        if judge and not may_judge(connection):
+            raise UsageError(
+                "--judge writes to vsdb.judgements, which this user may not; connect as the owner, to no standby"
+            )
     with _listen(host, port) as listener:
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         seen = socket.gethostname() if host in EVERYWHERE else name
         address = f"http://{seen}:{port}/" + (f"?token={token}" if token and is_told else "")
         access = Access(token=token, names=LOCAL_NAMES | {name.lower()}, cookie=f"vsdb_token_{port}")
-        run(settings, access, listener, ready=lambda: print(f"vsdb serves {address} until Ctrl-C", flush=True))
+        ready = f"vsdb serves {address} until Ctrl-C"
+        run(settings, access, listener, may_judge=judge, ready=lambda: print(ready, flush=True))
 
 
 def _listen(host: str, port: int) -> socket.socket:

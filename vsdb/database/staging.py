@@ -173,10 +173,16 @@ def switch(connection: Connection) -> None:
             """select setval(pg_get_serial_sequence('vsdb_next.videos', 'video_id'),
                              nextval(pg_get_serial_sequence('vsdb.videos', 'video_id')), false)"""
         )
+        connection.execute(  # measured below: by the new model they have other scores
+            """insert into vsdb_next.judgements
+                   (prompt_sha256, content_sha256, best_seconds, prompt, is_right, judged_at)
+               select prompt_sha256, content_sha256, best_seconds, prompt, is_right, judged_at from vsdb.judgements"""
+        )
         connection.execute("delete from vsdb.models")
         _rename(connection, LIVE, BEFORE)
         _rename(connection, NEXT, LIVE)
     _forget_prompts(connection)
+    connection.execute("select vsdb.measure_judgements()")
 
 
 def _check_complete(connection: Connection) -> None:

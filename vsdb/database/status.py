@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vsdb.database import Connection, catalog, connect, schema
+from vsdb.database.judgements import Reliability, read_reliability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class DatabaseStatus:
     """Size of those pictures on disk, with their index."""
     text_tower_bytes: int
     """Size of the text tower and the tokenizer, which turn prompts into embeddings."""
+    judged: Reliability
+    """How often likely and possible were right, as ``vsdb judge`` was told."""
 
 
 def read_status(connection: Connection) -> DatabaseStatus:
@@ -67,4 +70,5 @@ def read_status(connection: Connection) -> DatabaseStatus:
         text_tower_bytes=row[7],
         num_thumbnails=row[8],
         thumbnails_bytes=row[9],
+        judged=read_reliability(connection),
     )

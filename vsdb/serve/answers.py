@@ -27,6 +27,8 @@ class SearchAnswer:
     moments: list[FoundMoment]
     nearest: FoundMoment | None
     """Where nothing matches and no bound was given: the best of the poor answers."""
+    may_judge: bool
+    """Whether POST /api/judgements notes which moments are right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,13 @@ class ImageAnswer:
 
     image: str
     """Its id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgementAnswer:
+    """What was noted of a moment."""
+
+    is_right: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from vsdb.errors import UsageError, VideoError, VsdbError
 from vsdb.serve.files import FileKeeper
 from vsdb.serve.guard import Access, Guard
 from vsdb.serve.images import Encoders, Images
+from vsdb.serve.judging import Judging
 from vsdb.serve.leaving import Leaving
 from vsdb.serve.pool import STATEMENT_SECONDS, ReaderPool
 from vsdb.serve.routes import NotFoundError, Service, TooLargeError, router
@@ -32,7 +33,7 @@ MAX_THREADS = 200  # searches that wait for a connection leave threads for pictu
 PAGE = Path(__file__).parent / "page"
 
 
-def make_app(settings: Settings, access: Access) -> FastAPI:
+def make_app(settings: Settings, access: Access, *, may_judge: bool = False) -> FastAPI:
     """Make the application; it connects when it is started and closes its connections when it ends."""
     pool = ReaderPool(settings)
 
@@ -54,7 +55,9 @@ def make_app(settings: Settings, access: Access) -> FastAPI:
         middleware=[Middleware(Guard, access=access), Middleware(Leaving)],
     )
     encoders = Encoders()
-    app.state.service = Service(pool, encoders, Images(encoders), FileKeeper())
+    app.state.service = Service(
+        pool, encoders, Images(encoders), FileKeeper(), Judging(pool, encoders) if may_judge else None
+    )
     app.include_router(router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     _say_errors(app)

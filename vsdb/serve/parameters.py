@@ -98,6 +98,19 @@ class ScoreParameters(Asked):
     """The video."""
 
 
+class Judgement(Parameters):
+    """What a visitor says of a moment."""
+
+    prompt: Words
+    """What was asked for."""
+    video_id: VideoId
+    """The video."""
+    best_seconds: Seconds
+    """The moment's best frame, exactly as the search gave it."""
+    is_right: bool
+    """Whether the moment answers the prompt."""
+
+
 class FrameParameters(Parameters):
     """A picture of a video."""
 

@@ -41,7 +41,7 @@ class ReaderPool:
         self._refusal = ""
         self._lent: set[Connection] = set()
         self._pool: ConnectionPool[Connection] = ConnectionPool(
-            self._dsn,
+            self.dsn,
             # A plan made once would have to do for every filter: statements are planned each time.
             kwargs={
                 "autocommit": True,
@@ -95,7 +95,12 @@ class ReaderPool:
         except PoolTimeout:
             raise DatabaseError(f"all {MAX_CONNECTIONS} connections to the database are busy; try again") from None
 
-    def _dsn(self) -> str:
+    def dsn(self) -> str:
+        """Where the database is now.
+
+        Raises:
+            psycopg.errors.ConnectionException: the embedded server is stopped.
+        """
         if self._settings.dsn:
             return self._settings.dsn
         dsn = EmbeddedServer(self._settings.home).dsn()
@@ -109,7 +114,7 @@ class ReaderPool:
             if time.monotonic() - self._refused_at > PATIENCE_SECONDS:
                 dsn = self._settings.dsn or ""
                 try:
-                    dsn = self._dsn()
+                    dsn = self.dsn()
                     psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS).close()
                     return
                 except psycopg.Error as error:

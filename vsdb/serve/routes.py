@@ -10,19 +10,39 @@ from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from psycopg import errors
+from pydantic import ValidationError
 
 from vsdb import search
 from vsdb.database import catalog
 from vsdb.database.catalog import StoredFile, find_file
 from vsdb.database.thumbnails import frame_time, stored_thumbnail
 from vsdb.errors import VideoError
-from vsdb.serve.answers import ErrorAnswer, ImageAnswer, ScoresAnswer, SearchAnswer, VideosAnswer, found_moments
+from vsdb.serve.answers import (
+    ErrorAnswer,
+    ImageAnswer,
+    JudgementAnswer,
+    ScoresAnswer,
+    SearchAnswer,
+    VideosAnswer,
+    found_moments,
+)
 from vsdb.serve.files import FileKeeper, file_response, frame_of_file
 from vsdb.serve.images import Encoders, Images
-from vsdb.serve.parameters import MAX_ID, FrameParameters, ScoreParameters, SearchParameters, VideosParameters
+from vsdb.serve.judging import Judging
+from vsdb.serve.parameters import (
+    MAX_ID,
+    FrameParameters,
+    Judgement,
+    ScoreParameters,
+    SearchParameters,
+    VideosParameters,
+)
 from vsdb.serve.pool import ReaderPool
 
 MAX_IMAGE_BYTES = 20_000_000
+MAX_JUDGEMENT_BYTES = 20_000
 MAX_UPLOADS = 4
 MAX_DECODED_FRAMES = 2
 MAX_FRAME_BYTES = 256_000_000  # of pixels
@@ -51,6 +71,8 @@ class Service:
     encoders: Encoders
     images: Images
     files: FileKeeper
+    judging: Judging | None
+    """None where nothing may be written."""
     uploads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(MAX_UPLOADS))
     """Pictures that are received or wait to be embedded."""
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_DECODED_FRAMES))
@@ -65,13 +87,27 @@ def the_service(request: Request) -> Service:
 
 async def image_bytes(request: Request) -> AsyncIterator[bytes]:
     """The body of a request, up to what a picture may weigh; so many at a time, the others wait unread."""
+    too_large = f"the picture is larger than {MAX_IMAGE_BYTES // 1_000_000} MB; send a smaller one"
     async with the_service(request).uploads:
-        data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > MAX_IMAGE_BYTES:
-                raise TooLargeError(f"the picture is larger than {MAX_IMAGE_BYTES // 1_000_000} MB; send a smaller one")
-        yield bytes(data)
+        yield await _body(request, MAX_IMAGE_BYTES, too_large)
+
+
+async def said_of_a_moment(request: Request) -> Judgement:
+    """The body of a request as a judgement; FastAPI would read one of any size."""
+    data = await _body(request, MAX_JUDGEMENT_BYTES, f"a judgement has {MAX_JUDGEMENT_BYTES} bytes at most")
+    try:
+        return Judgement.model_validate_json(data)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_context=False)) from None
+
+
+async def _body(request: Request, max_bytes: int, too_large: str) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise TooLargeError(too_large)
+    return bytes(data)
 
 
 Here = Annotated[Service, Depends(the_service)]
@@ -94,6 +130,7 @@ def find_moments(asked: Annotated[SearchParameters, Query()], service: Here) -> 
             model=model.model_name if model else None,
             moments=found_moments(connection, moments),
             nearest=next(iter(found_moments(connection, [nearest])), None) if nearest else None,
+            may_judge=service.judging is not None,
         )
 
 
@@ -108,6 +145,24 @@ def add_image(data: Annotated[bytes, Depends(image_bytes)], service: Here) -> Im
     The last 1,000 pictures are remembered until the server ends; nothing is stored.
     """
     return ImageAnswer(image=service.images.add(service.pool.connection, data))
+
+
+@router.post(
+    "/judgements",
+    responses={**NOT_FOUND, 413: {"model": ErrorAnswer, "description": "The judgement has too many bytes."}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": Judgement.model_json_schema()}}}
+    },
+)
+def judge_moment(judgement: Annotated[Judgement, Depends(said_of_a_moment)], service: Here) -> JudgementAnswer:
+    """Note whether a moment answers a prompt, as vsdb.judge in SQL does; only where vsdb serve has --judge."""
+    if service.judging is None:
+        raise NotFoundError("this server notes nothing; start it with --judge")
+    try:
+        service.judging.note(judgement)
+    except errors.NoDataFound as error:
+        raise NotFoundError(str(error.diag.message_primary)) from None
+    return JudgementAnswer(is_right=judgement.is_right)
 
 
 @router.get("/scores", responses=NOT_FOUND)

@@ -62,17 +62,20 @@ class _Server(uvicorn.Server):
         os._exit(0)
 
 
-def run(settings: Settings, access: Access, listener: socket.socket, *, ready: Callable[[], None]) -> None:
+def run(
+    settings: Settings, access: Access, listener: socket.socket, *, may_judge: bool, ready: Callable[[], None]
+) -> None:
     """Serve on a listening socket; ends the process on SIGINT or SIGTERM, with exit code 0.
 
     Args:
         settings: which database.
         access: who is let in.
         listener: where to listen.
+        may_judge: whether visitors may note which moments are right.
         ready: called once requests are answered.
     """
     config = uvicorn.Config(
-        make_app(settings, access),
+        make_app(settings, access, may_judge=may_judge),
         log_level="error",
         access_log=False,
         server_header=False,

@@ -25,6 +25,12 @@ export function findMoments(question, signal) {
   return ask("/api/search", question, { signal });
 }
 
+/** Note whether a moment answers a prompt; see /api/judgements. */
+export function judgeMoment(judgement) {
+  const headers = { "Content-Type": "application/json" };
+  return ask("/api/judgements", {}, { method: "POST", headers, body: JSON.stringify(judgement) });
+}
+
 /** How well each frame of a video answers; see /api/scores. */
 export function scoreVideo(values, signal) {
   return ask("/api/scores", values, { signal });

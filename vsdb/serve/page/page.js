@@ -1,6 +1,6 @@
 // The page: what the address says is what is shown; every search and every moment has an address.
 
-import { addImage, findMoments, listVideos } from "./api.js";
+import { addImage, findMoments, judgeMoment, listVideos } from "./api.js";
 import { clock, fileName, likePattern, marks, seconds } from "./format.js";
 import { Player } from "./player.js";
 import { element, momentCard, neighbour, videoCard } from "./results.js";
@@ -17,6 +17,8 @@ const $ = (id) => document.getElementById(id);
 const player = new Player();
 let shown = null; // the question that the results on the page answer
 let moments = [];
+let mayJudge = false; // what the server said with the last answer
+let judged = null; // the question and the moment that the buttons are about
 let asking = null;
 let turns = 0; // of questions: an image that took longer than the next question is not shown any more
 const paths = new Map(); // of the videos that were shown
@@ -111,6 +113,7 @@ function momentAddress(moment) {
 function showMoments(asked, answer) {
   const near = answer.nearest;
   moments = near ? [near] : answer.moments;
+  mayJudge = answer.may_judge;
   const what = asked.image ? "this image" : `“${asked.prompt}”`;
   if (near) say(`Nothing matches ${what}; the nearest is ${fileName(near.video_path)} at ${clock(near.best_seconds)} (${marks(near)}).`);
   else if (!moments.length) say(`Nothing matches ${what} there.`);
@@ -147,6 +150,8 @@ function showPlayer(asked) {
     else each.removeAttribute("aria-current");
   }
   if (!Number.isSafeInteger(videoId) || videoId < 1) return player.isOpen && player.close();
+  judged = mayJudge && moment && asked?.prompt ? { prompt: asked.prompt, video_id: videoId, best_seconds: moment.best_seconds } : null;
+  $("judge").hidden = !judged;
   const asks = asked && { prompt: asked.prompt, image: asked.image };
   return player.open({ videoId, path: paths.get(videoId) ?? "", atSeconds, moment, moments, question: asks });
 }
@@ -155,6 +160,16 @@ function closePlayer() {
   const current = $("results").querySelector("[aria-current]");
   go(addressOf({ play: null, t: null, at: null }));
   (current ?? $("q")).focus();
+}
+
+async function judge(isRight) {
+  const { prompt } = judged;
+  try {
+    await judgeMoment({ ...judged, is_right: isRight });
+    say(`Noted: this is ${isRight ? "" : "not "}“${prompt}”.`);
+  } catch (error) {
+    say(error.message, true);
+  }
 }
 
 async function askImage(file) {
@@ -196,6 +211,8 @@ $("more").addEventListener("click", () => go(addressOf({ n: 2 * (Number(state().
 $("weaker").addEventListener("click", () => go(addressOf({ weaker: 1 })));
 $("filters").addEventListener("toggle", fillNames, { once: true });
 $("close").addEventListener("click", closePlayer);
+$("right").addEventListener("click", () => judge(true));
+$("wrong").addEventListener("click", () => judge(false));
 $("results").addEventListener("click", (event) => {
   const link = event.target.closest("a.card");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
