@@ -63,7 +63,7 @@ def test_the_design_s_second_query_runs_as_it_is_written(run_vsdb: Run, street: 
 def test_output_for_people_and_for_programs(run_vsdb: Run, street: Path) -> None:
     run_vsdb("ingest", str(street), "--model", "tiny")
     people = run_vsdb("query", "a red car", "-n", "2")
-    assert people.stdout.splitlines()[0].split() == "rank score z start - end best box (px) video".split()
+    assert people.stdout.splitlines()[0].split() == "rank score z match start - end best box (px) video".split()
     assert people.stderr == ""
     table = list(csv.DictReader(io.StringIO(run_vsdb("query", "a red car", "--min-z", "-9", "--csv").stdout)))
     moments = json.loads(run_vsdb("query", "a red car", "--min-z", "-9", "--json").stdout)["moments"]

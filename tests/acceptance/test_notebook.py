@@ -83,7 +83,7 @@ def test_it_indexes_searches_and_looks(executed: Path) -> None:
     start, end = true_intervals()["a red car"]
     assert rows.startswith("[(1, 2.0, 7.0, ")
     assert start <= 2.0 < 7.0 <= end
-    (nothing,) = (text(each[0]) for source, each in found.items() if "a castle" in source)
+    (nothing,) = (text(each[0]) for source, each in found.items() if "an airplane" in source)
     assert nothing == "[]"
 
 

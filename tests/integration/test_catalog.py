@@ -113,8 +113,7 @@ def test_nothing_of_a_model_outlives_it(connection: Connection) -> None:
     add_video(connection, "/a.mp4", scores([0, 70, 0, 30, 0, 0]))
     connection.execute("update vsdb.neutral_prompts set embedding = %s", [axis(0)])
     connection.execute(
-        "insert into vsdb.background (neutral_score, peak_mean, peak_deviation, height_mean, height_deviation,"
-        " num_prompts, num_patches) values (1, 2, 3, 4, 5, 6, 7)"
+        "insert into vsdb.background select true, mean, mean, 1, 2, 3, 4, 5, 6, 7, 8 from vsdb.mean_patch() mean"
     )
     build_index(connection, min_patches=0)
     left = """select (select count(*) from vsdb.background), (select count(*) from vsdb.turning), vsdb.has_index(),
