@@ -15,7 +15,6 @@ import psycopg
 
 from vsdb.config import DEFAULT_MODEL, Settings
 from vsdb.database import Connection, catalog, connect, schema
-from vsdb.database.upkeep import MIN_PATCHES
 from vsdb.errors import VsdbError
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _database(connection: Connection) -> Iterator[Check]:
     tables = _attempt("schema", lambda: _schema(connection))
     yield tables
     if tables.state == "ok":
-        yield _attempt("index", lambda: _index(connection))
+        yield _attempt("search", lambda: _search(connection))
     reader = connection.execute("select from pg_roles where rolname = 'vsdb_reader'").rowcount > 0
     yield Check(
         name="reader",
@@ -147,16 +146,22 @@ def _schema(connection: Connection) -> Check:
     return Check(name="schema", state="ok", found="up to date")
 
 
-def _index(connection: Connection) -> Check:
-    row = connection.execute("select vsdb.has_index(), vsdb.needs_index(%s)", [MIN_PATCHES]).fetchone()
-    assert row is not None  # a select without from has one row
-    has_index, needs_index = row
-    if needs_index:
-        found = f"none, for {MIN_PATCHES:,} patches or more: a search compares every patch run"
-        remedy = 'build it: "vsdb ingest PATH --force" with any video does so at its end, for the owner of the tables'
-        return Check(name="index", state="warn", found=found, remedy=remedy)
-    found = "built" if has_index else f"none, needed from {MIN_PATCHES:,} patches on"
-    return Check(name="index", state="ok", found=found)
+def _search(connection: Connection) -> Check:
+    """Tell what a search without filters compares, and by how many processes."""
+    row = connection.execute(
+        """select c.scan, c.num_patches, least(current_setting('max_parallel_workers_per_gather')::integer,
+                                               current_setting('max_parallel_workers')::integer)
+           from vsdb.choose_scan(null, row(null, null, null, null, null)::vsdb.filters, false) c"""
+    ).fetchone()
+    assert row is not None  # the function gives one row
+    scan, num_patches, workers = row
+    if scan == "patches":
+        return Check(name="search", state="ok", found=f"compares every patch ({num_patches:,.0f})")
+    found = f"compares every patch run of {num_patches:,.0f} patches, with up to {workers} parallel workers"
+    if workers == 0:
+        remedy = 'let it use the other cores: "alter system set max_parallel_workers_per_gather = 2", then reload'
+        return Check(name="search", state="warn", found=found, remedy=remedy)
+    return Check(name="search", state="ok", found=found)
 
 
 def _models(connection: Connection, settings: Settings) -> Iterator[Check]:

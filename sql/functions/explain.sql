@@ -3,29 +3,20 @@
 create or replace function vsdb.plan_scan(query halfvec, filters vsdb.filters, scan text) returns jsonb
 language plpgsql volatile
 set search_path = ''
-set enable_seqscan = on  -- as in vsdb.open_scan, whose plan this is
-set enable_bitmapscan = on
-set enable_sort = on
-set enable_indexscan = on
-set jit = off
+set jit = off  -- as in vsdb.nearest_runs and vsdb.nearest_frames, whose plan this is
 as $$
 declare
     plan jsonb;
-    settings constant text[] := vsdb.widen_index_scan();
 begin
-    perform vsdb.set_scan(scan);
     execute 'explain (analyze, format json) select * from vsdb.'
-            || case when scan = 'patches' then 'nearest_frames($1, $2)' else 'nearest_runs($1, $2, 100)' end
+            || case when scan = 'patches' then 'compare_frames($1, $2)' else 'compare_runs($1, $2, 100)' end
     into plan
-    using case when scan = 'patches' then vsdb.unit_query(query)
-               else (select q.turned from vsdb.turn_query(vsdb.unit_query(query)) q) end,
-          filters;
-    perform vsdb.restore_index_scan(settings);
+    using vsdb.unit_query(query), filters;
     return plan;
 end;
 $$;
 comment on function vsdb.plan_scan(halfvec, vsdb.filters, text) is
-    'Internal. Plan and row counts of a scan for candidates (the first 100 of them where it is a coarse one), as EXPLAIN (ANALYZE, FORMAT JSON) gives them.';
+    'Internal. Plan and row counts of the scan for candidates (the first 100 of them where these are runs), as EXPLAIN (ANALYZE, FORMAT JSON) gives them.';
 
 create or replace function vsdb.explain_embedding(
     query halfvec,
@@ -85,13 +76,15 @@ begin
                                  0)::text,
                         null::float8
     from jsonb_path_query(plan, 'strict $.**?(exists(@."Rows Removed by Filter"))') as node;
+    return query select 'parallel workers', coalesce(sum((node ->> 'Workers Launched')::integer), 0)::text, null::float8
+    from jsonb_path_query(plan, 'strict $.**?(exists(@."Workers Launched"))') as node;
     return query select 'plan', concat_ws(' on ', node ->> 'Node Type', node ->> 'Relation Name')
                                 || coalesce(' using ' || (node ->> 'Index Name'), ''), null::float8
     from jsonb_path_query(plan, 'strict $.**?(exists(@."Node Type"))') as node;
 end;
 $$;
 comment on function vsdb.explain_embedding(halfvec, integer, text, float8, float8, bigint[], halfvec) is
-    'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), how many moments of the exact answer it found, rows of the scan that the filters threw away, and its plan.';
+    'How a search was done: the scan chosen, the background, candidates fetched, time in each step (milliseconds), how many moments of the exact answer it found, rows of the scan that the filters threw away, the parallel workers that took part in it, and its plan.';
 
 create or replace function vsdb.since(began timestamptz) returns float8
 language sql volatile parallel safe

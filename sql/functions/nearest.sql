@@ -1,20 +1,35 @@
 -- Patches in the order of their likeness to a query.
 
-create or replace function vsdb.nearest_runs(query halfvec, filters vsdb.filters, max_candidates integer)
-returns table (video_id bigint, first_frame integer, last_frame integer, patch_index smallint, distance float8)
+-- compare_runs and compare_frames are the statements, nearest_runs and nearest_frames run them. `return query` may use
+-- parallel workers, a cursor may not; and a plan made for these filters spends nothing on those that are null.
+
+create or replace function vsdb.compare_runs(query halfvec, filters vsdb.filters, max_runs integer)
+returns table (video_id bigint, first_frame integer, last_frame integer, patch_index smallint, score real)
 language sql stable parallel safe
 begin atomic
-    -- The level of the ordered scan holds nothing but a filter and a limit: a window function, a second sort key
-    -- or a filter on the distance would take the index away.
-    select r.video_id, r.first_frame, r.last_frame, r.patch_index, r.embedding <-> query as distance
+    select r.video_id, r.first_frame, r.last_frame, r.patch_index, (-100 * (r.embedding <#> query))::real as score
     from vsdb.patch_runs r
     where (filters.video_ids is null or r.video_id = any (filters.video_ids))
       and vsdb.in_times(filters, r.video_id, r.start_seconds, r.last_seconds)
-    order by distance
-    limit max_candidates;
+    order by score desc, r.video_id, r.first_frame, r.patch_index
+    limit max_runs;
 end;
+comment on function vsdb.compare_runs(halfvec, vsdb.filters, integer) is
+    'Internal. The max_runs patch runs nearest to the query with the scores (100 x cosine) of their means, best first, ties by key. Reads every run once.';
+
+create or replace function vsdb.nearest_runs(query halfvec, filters vsdb.filters, max_runs integer)
+returns table (video_id bigint, first_frame integer, last_frame integer, patch_index smallint, score real)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set jit = off
+as $$
+begin
+    return query select * from vsdb.compare_runs(query, filters, max_runs);
+end;
+$$;
 comment on function vsdb.nearest_runs(halfvec, vsdb.filters, integer) is
-    'Internal. Runs of patches nearest to the query, best first, with the distances of their turned means. query: turned by vsdb.turn_query.';
+    'Internal. vsdb.compare_runs, by parallel workers where that pays.';
 
 create or replace function vsdb.frames_of_runs(
     query halfvec, videos bigint[], first_frames integer[], last_frames integer[], patches smallint[],
@@ -36,7 +51,7 @@ end;
 comment on function vsdb.frames_of_runs(halfvec, bigint[], integer[], integer[], smallint[], vsdb.filters) is
     'Internal. The frames of the runs given (video, first and last frame, patch) that the time filters leave, with the score (100 x cosine) of that patch, best first, ties by key, and the frames where its moment is likely to begin and end. A frame of several runs comes several times.';
 
-create or replace function vsdb.nearest_frames(query halfvec, filters vsdb.filters)
+create or replace function vsdb.compare_frames(query halfvec, filters vsdb.filters)
 returns table (video_id bigint, frame_index integer, score real, window_first integer, window_last integer)
 language sql stable parallel safe
 begin atomic
@@ -48,5 +63,19 @@ begin atomic
     group by p.video_id, p.frame_index
     order by score desc, p.video_id, p.frame_index;
 end;
-comment on function vsdb.nearest_frames(halfvec, vsdb.filters) is
+comment on function vsdb.compare_frames(halfvec, vsdb.filters) is
     'Internal. Every frame that the filters leave with the score of its best patch (100 x cosine), best first, ties by key, and the frames to look for its moment in first. Reads every patch once.';
+
+create or replace function vsdb.nearest_frames(query halfvec, filters vsdb.filters)
+returns table (video_id bigint, frame_index integer, score real, window_first integer, window_last integer)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set jit = off
+as $$
+begin
+    return query select * from vsdb.compare_frames(query, filters);
+end;
+$$;
+comment on function vsdb.nearest_frames(halfvec, vsdb.filters) is
+    'Internal. vsdb.compare_frames, by parallel workers where that pays.';

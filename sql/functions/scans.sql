@@ -1,4 +1,4 @@
--- Which scan reads the candidates of a search, and how PostgreSQL is kept from another plan.
+-- Which scan reads the candidates of a search, and the runs that it gives.
 
 -- In plpgsql, so that it is not bound to vsdb.videos: vsdb.search_embedding reads that table too (README.md).
 create or replace function vsdb.choose_scan(video_like text, filters vsdb.filters, exact boolean)
@@ -26,90 +26,12 @@ begin
       and (filters.recorded_to is null or v.recorded_at <= filters.recorded_to);
     -- Up to 150,000 patches the exact answer takes about a tenth of a second. What a time range leaves of more is
     -- found among the runs.
-    scan := case when exact or num_read <= 150000 then 'patches'
-                 when num_patches > 150000 and vsdb.has_index() then 'index'
-                 else 'runs' end;
+    scan := case when exact or num_read <= 150000 then 'patches' else 'runs' end;
     return next;
 end;
 $$;
 comment on function vsdb.choose_scan(text, vsdb.filters, boolean) is
-    'Internal. The filters with the videos that they leave (null: all), what to scan for candidates (patches: exact; runs: all patch runs; index: their index), and about how many patches the filters leave.';
-
-create or replace function vsdb.set_scan(scan text) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-    -- index: a large limit, a filter or cheap rows turn the planner to a sequential scan and a sort; the index was
-    -- chosen. runs: without the index; the primary key is still there for a bitmap scan.
-    perform set_config(name, 'off', true)
-    from unnest(case scan when 'index' then array['enable_seqscan', 'enable_bitmapscan', 'enable_sort']
-                          when 'runs' then array['enable_indexscan'] end) name;
-end;
-$$;
-comment on function vsdb.set_scan(text) is
-    'Internal. Forbids the planner every plan but that of the scan, until the function that calls it ends: that one has to set the same settings itself, as vsdb.open_scan does.';
-
-create or replace function vsdb.open_scan(query halfvec, filters vsdb.filters, scan text, max_candidates integer)
-returns refcursor
-language plpgsql stable
-set search_path = ''
-set enable_seqscan = on  -- because these stand here, what vsdb.set_scan sets is undone at the end
-set enable_bitmapscan = on
-set enable_sort = on
-set enable_indexscan = on
-set jit = off
-set plan_cache_mode = force_custom_plan
-as $$
-declare
-    candidates refcursor;
-    question record;
-begin
-    perform vsdb.set_scan(scan);
-    if scan = 'patches' then
-        open candidates no scroll for
-            select * from vsdb.nearest_frames(query, filters);
-        return candidates;
-    end if;
-    select * into question from vsdb.turn_query(query);
-    open candidates no scroll for
-        select n.video_id, n.first_frame, n.last_frame, n.patch_index,
-               vsdb.run_score(n.distance, question.score_at_query, question.points_lost) as score
-        from vsdb.nearest_runs(question.turned, filters, max_candidates) n;
-    return candidates;
-end;
-$$;
-comment on function vsdb.open_scan(halfvec, vsdb.filters, text, integer) is
-    'Internal. Cursor over the candidates of a search: vsdb.nearest_frames where scan is patches, else the first max_candidates of vsdb.nearest_runs with their scores.';
-
--- A SET clause of a function would be shorter, but only a superuser may write one for a setting of an extension that
--- the session has not loaded yet, as when a backup is restored.
-create or replace function vsdb.widen_index_scan() returns text[]
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-    settings constant text[] := array[coalesce(current_setting('ivfflat.probes', true), '1'),
-                                      coalesce(current_setting('ivfflat.iterative_scan', true), 'off')];
-begin
-    perform set_config('ivfflat.probes', '150', true),  -- of 4,000 lists at most
-            -- Where filters leave few of the runs, more lists are read.
-            set_config('ivfflat.iterative_scan', 'relaxed_order', true);
-    return settings;
-end;
-$$;
-comment on function vsdb.widen_index_scan() is
-    'Internal. Sets how much of the index is read, until the end of the transaction, and returns what was set before.';
-
-create or replace function vsdb.restore_index_scan(settings text[]) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-    perform set_config('ivfflat.probes', settings[1], true), set_config('ivfflat.iterative_scan', settings[2], true);
-end;
-$$;
-comment on function vsdb.restore_index_scan(text[]) is 'Internal. Undoes vsdb.widen_index_scan.';
+    'Internal. The filters with the videos that they leave (null: all), what to scan for candidates (patches: every patch, exactly; runs: every patch run), and about how many patches the filters leave.';
 
 create or replace function vsdb.fetch_runs(
     runs refcursor, max_runs integer, taken int8multirange,

@@ -55,7 +55,7 @@ comment on function vsdb.check_search(integer, float8) is 'Internal. Raises an e
 
 -- Moments are found best first. The best patch outside the moments found so far is a peak; its moment is read from
 -- the rows around it, so the number of candidates never decides how long a moment is. The exact scan reads every
--- patch once. A coarse scan gives patch runs roughly in the order of their best patches: they are taken in batches,
+-- patch once. The scan of the runs gives them roughly in the order of their best patches: they are taken in batches,
 -- whose patches are compared exactly, until the means of a batch are so low that no patch will be good enough.
 -- Work is bounded: max_candidates, and 10 peaks for every moment asked for (100 more for good measure).
 create or replace function vsdb.find_moments(
@@ -71,12 +71,11 @@ set jit = off
 as $$
 #variable_conflict use_variable
 declare
-    max_candidates constant integer := 4000;
-    batch_size constant integer := 10 + max_moments;
+    max_candidates constant integer := 1000 + 50 * max_moments;
+    batch_size constant integer := 50 + 2 * max_moments;
     -- A run's score is that of its mean; its best patch scores higher. By how much, as a share of the height over the
-    -- background, the search reckons with before it stops. More is safer and reads more: where all runs are compared
-    -- anyway, that is cheap.
-    slack constant real := case scan when 'index' then 0.2 else 0.3 end;
+    -- background, the search reckons with before it stops. More is safer and reads more.
+    slack constant real := 0.3;
     floor real;
     num_candidates integer := 0;
     peaks_left integer := 10 * max_moments + 100;
@@ -92,16 +91,17 @@ declare
     candidates refcursor;
     candidate record;
     moment record;
-    settings constant text[] := vsdb.widen_index_scan();
 begin
-    -- What a coarse scan leaves open, the exact one settles.
-    foreach scan in array case when scan = 'patches' then array['patches'] else array[scan, 'patches'] end loop
-        if scan <> 'patches' then
-            runs := vsdb.open_scan(query, filters, scan, max_candidates);
+    -- What the runs leave open, the exact scan settles.
+    foreach scan in array case when scan = 'patches' then array['patches'] else array['runs', 'patches'] end loop
+        if scan = 'runs' then
+            open runs no scroll for
+                select * from vsdb.nearest_runs(query, filters, max_candidates);
         end if;
         loop
             if scan = 'patches' then
-                candidates := vsdb.open_scan(query, filters, scan, null);
+                open candidates no scroll for
+                    select * from vsdb.nearest_frames(query, filters);
             else
                 select * into videos, first_frames, last_frames, patches, num_runs, last_score
                 from vsdb.fetch_runs(runs, batch_size, taken);
@@ -136,14 +136,13 @@ begin
             exit when scan = 'patches' or peaks_left = 0 or num_runs < batch_size
                    or last_score < floor - slack * (floor - background);
         end loop;
-        if scan <> 'patches' then
+        if scan = 'runs' then
             close runs;
         end if;
         exit when scan = 'patches' or peaks_left = 0 or cardinality(scores) = max_moments
                or last_score < floor - slack * (floor - background)
-               or scan = 'runs' and num_candidates < max_candidates;  -- these were all that the filters leave
+               or num_candidates < max_candidates;  -- these were all that the filters leave
     end loop;
-    perform vsdb.restore_index_scan(settings);
     perform set_config('vsdb.num_candidates', num_candidates::text, true);  -- for vsdb.explain
 end;
 $$;

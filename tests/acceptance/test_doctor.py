@@ -12,7 +12,13 @@ OLD_PGVECTOR = "update pg_extension set extversion = '0.8.2' where extname = 've
 LARGE_VIDEO = """
 insert into vsdb.videos (video_path, content_sha256, size_bytes, duration_seconds, width, height,
                          every_seconds, patch_size, stride, num_frames, num_patches)
-values ('/a.mp4', sha256('a'), 1, 1, 1, 1, 1, 1, 1, 1, 2000000)"""
+values ('/a.mp4', sha256('a'), 1, 1, 1, 1, 1, 1, 1, 1, 2000000);
+"""
+WITHOUT_WORKERS = """
+do $$ begin
+    execute format('alter database %I set max_parallel_workers_per_gather = 0', current_database());
+end $$
+"""
 
 
 def not_well(dsn: str) -> list[Check]:
@@ -24,7 +30,7 @@ def not_well(dsn: str) -> list[Check]:
     [
         ("drop function vsdb.search", "schema", "fail", "without vsdb.search", "vsdb migrate"),
         ("drop function vsdb.search_embedding cascade", "schema", "fail", "vsdb.search_embedding", "vsdb migrate"),
-        (LARGE_VIDEO, "index", "warn", "2,000,000", "vsdb ingest"),
+        (LARGE_VIDEO + WITHOUT_WORKERS, "search", "warn", "every patch run of 2,000,000 patches", "alter system"),
         (OLD_PGVECTOR, "pgvector", "warn", "0.8.2", "alter extension vector update"),
         ("grant create on schema public to public", "pgvector", "warn", "public", "revoke create on schema public"),
     ],

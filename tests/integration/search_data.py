@@ -12,8 +12,6 @@ import psycopg
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
-from vsdb.database.upkeep import build_index
-
 EMBEDDING_DIM = 640
 NOTHING = EMBEDDING_DIM - 1  # the axis that no prompt asks for
 
@@ -124,7 +122,7 @@ def spans(moments: Sequence[Moment]) -> list[tuple[str, float, float]]:
 def add_random_videos(
     connection: psycopg.Connection[Any], *, num_videos: int, num_frames: int, num_patches: int, seed: int = 0
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Store videos of slowly changing random embeddings and build the index.
+    """Store videos of slowly changing random embeddings.
 
     Returns:
         float32, shape (num_videos, num_frames, num_patches, 640), rows of length 1: what was stored.
@@ -149,7 +147,6 @@ def add_random_videos(
                 for patch_index, embedding in enumerate(frame):
                     row = (video_id, float(frame_index), frame_index, patch_index, 0, 0, 180, 180)
                     copy.write_row((*row, HalfVector(embedding)))
-    build_index(connection, min_patches=0)
     connection.execute("analyze vsdb.patches, vsdb.patch_runs")
     return vectors
 

@@ -9,7 +9,6 @@ import pytest
 
 from tests.integration.search_data import add_video, axis, scores
 from vsdb.database import Connection, catalog
-from vsdb.database.upkeep import build_index
 from vsdb.types import ModelInfo
 
 MODEL = ModelInfo(
@@ -115,10 +114,8 @@ def test_nothing_of_a_model_outlives_it(connection: Connection) -> None:
     connection.execute(
         "insert into vsdb.background select true, mean, mean, 1, 2, 3, 4, 5, 6, 7, 8 from vsdb.mean_patch() mean"
     )
-    build_index(connection, min_patches=0)
-    left = """select (select count(*) from vsdb.background), (select count(*) from vsdb.turning), vsdb.has_index(),
-                     (select count(embedding) from vsdb.neutral_prompts)"""
-    assert connection.execute(left).fetchone() == (1, 640, True, 95)
+    left = """select (select count(*) from vsdb.background), (select count(embedding) from vsdb.neutral_prompts)"""
+    assert connection.execute(left).fetchone() == (1, 95)
     connection.execute("delete from vsdb.videos")
     catalog.register_model(connection, replace(MODEL, weights_sha256=b"x" * 32))
-    assert connection.execute(left).fetchone() == (0, 0, False, 0)
+    assert connection.execute(left).fetchone() == (0, 0)

@@ -16,10 +16,10 @@ FUNCTIONS = "select * from pg_proc where pronamespace = 'vsdb'::regnamespace"
 # A `begin atomic` function that reads a table and calls another that reads one: Citus cannot distribute such chains.
 # None may be added; the work on the recording time and on the background takes the rest away.
 CHAINS = {
+    ("compare_frames", "wall_clock"),
+    ("compare_runs", "wall_clock"),
     ("frames_of_runs", "wall_clock"),
     ("lower_characters", "lower_final_sigmas"),
-    ("nearest_frames", "wall_clock"),
-    ("nearest_runs", "wall_clock"),
     ("score_frames", "wall_clock"),
     ("search_embedding", "mean_patch"),
 }
@@ -81,7 +81,6 @@ def test_pgvector_may_move_to_another_schema(connection: Connection, dsn: str) -
     connection.execute("set search_path = extensions")
     add_video(connection, "/after.mp4", scores([0, 60, 0]))
     assert connection.execute("select count(distinct video_id) from vsdb.patch_runs").fetchone() == (2,)
-    assert connection.execute("select vsdb.build_index(min_patches => 0)").fetchone() == (True,)
     assert [moment.video_path for moment in search(connection, axis(0), exact=True)] == ["/after.mp4", "/before.mp4"]
     with psycopg.connect(dsn, autocommit=True) as other:
         explained = other.execute("select result from vsdb.explain_embedding(%s::extensions.halfvec)", [axis(0)])
@@ -100,7 +99,7 @@ def test_the_trigger_of_another_version_is_replaced(connection: Connection) -> N
 def test_a_view_on_the_search_outlives_the_migration_of_its_insides(connection: Connection) -> None:
     """As it was before vsdb.filters: other arguments inside, the same ones outside."""
     connection.execute("create view public.report as select rank, score from vsdb.search('a red car')")
-    connection.execute("drop function vsdb.open_scan, vsdb.set_scan")
+    connection.execute("drop function vsdb.compare_runs, vsdb.compare_frames")
     connection.execute("create function vsdb.open_runs(query text) returns text language sql return query")
     schema.migrate(connection)
     rows = connection.execute("select to_regproc('vsdb.open_runs'), to_regclass('public.report') is null").fetchone()

@@ -9,10 +9,8 @@ from vsdb.database import Connection
 
 WRITING = ["insert", "update", "delete", "truncate", "references", "trigger"]
 CALLS = {
-    "build_index": "vsdb.build_index(0)",
     "measure_judgements": "vsdb.measure_judgements()",
     "refresh_background": "vsdb.refresh_background()",
-    "store_turning": "vsdb.store_turning('{}', '{}', '{}')",
     "uncalibrate": "vsdb.uncalibrate()",
 }
 SILENT = {
@@ -57,7 +55,7 @@ def test_the_reader_comes_into_the_schema_but_moves_no_sequence_and_creates_noth
 
 def test_every_function_runs_with_the_rights_of_who_calls_it(connection: Connection) -> None:
     functions = "select proname from pg_proc where pronamespace = 'vsdb'::regnamespace"
-    assert {"search", "embed", "build_index"} < names(connection, functions)
+    assert {"search", "embed", "refresh_background"} < names(connection, functions)
     assert names(connection, functions + " and prosecdef") == set()
     # Granted to the reader by name: some servers take what everybody may do by default away.
     by_name = """ and not exists (select from aclexplode(proacl) granted

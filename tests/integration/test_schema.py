@@ -13,10 +13,8 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import vsdb
-from tests.integration.search_data import add_video, scores
 from tests.servers import Server
 from vsdb.database import Connection, catalog, schema
-from vsdb.database.upkeep import build_index
 from vsdb.errors import DatabaseError
 from vsdb.types import ModelInfo
 
@@ -174,31 +172,24 @@ def test_another_dimension_changes_the_column_and_keeps_the_views(connection: Co
 
 
 def test_a_function_of_another_version_is_replaced(connection: Connection) -> None:
-    connection.execute("drop function vsdb.has_index cascade")
-    connection.execute("create function vsdb.has_index() returns text language sql as $$ select 'old' $$")
+    connection.execute("drop function vsdb.may_remember cascade")
+    connection.execute("create function vsdb.may_remember() returns text language sql as $$ select 'old' $$")
     schema.migrate(connection)
-    assert connection.execute("select vsdb.has_index()").fetchone() == (False,)
-
-
-def test_an_index_of_another_model_goes_with_it(connection: Connection) -> None:
-    add_video(connection, "/a.mp4", scores([float(index) for index in range(90)]))
-    build_index(connection, min_patches=1)
-    assert connection.execute("select count(*) > 0, vsdb.has_index() from vsdb.turning").fetchone() == (True, True)
-    connection.execute("delete from vsdb.videos")
-    catalog.register_model(connection, OTHER_MODEL)
-    assert connection.execute("select count(*), vsdb.has_index() from vsdb.turning").fetchone() == (0, False)
+    assert connection.execute("select vsdb.may_remember()").fetchone() == (True,)
 
 
 def test_what_another_version_left_makes_no_call_ambiguous(connection: Connection) -> None:
-    connection.execute("create function vsdb.has_index(old integer default 1) returns text language sql return 'old'")
+    connection.execute(
+        "create function vsdb.may_remember(old integer default 1) returns text language sql return 'old'"
+    )
     connection.execute("create function vsdb.gone() returns text language sql return 'old'")
     schema.migrate(connection)
-    assert connection.execute("select vsdb.has_index(), to_regproc('vsdb.gone')").fetchone() == (False, None)
+    assert connection.execute("select vsdb.may_remember(), to_regproc('vsdb.gone')").fetchone() == (True, None)
 
 
 def test_a_view_on_a_function_that_has_to_go_is_named(connection: Connection) -> None:
-    connection.execute("create function vsdb.has_index(old integer) returns text language sql return 'old'")
-    connection.execute("create view public.report as select vsdb.has_index(1)")
+    connection.execute("create function vsdb.may_remember(old integer) returns text language sql return 'old'")
+    connection.execute("create view public.report as select vsdb.may_remember(1)")
     with pytest.raises(DatabaseError, match="view report depends on function"):
         schema.migrate(connection)
     schema.check(connection)

@@ -150,10 +150,7 @@ def test_settings_of_the_session_are_left_alone(filled: Connection) -> None:
         "enable_seqscan",
         "plan_cache_mode",
         "jit",
-        "ivfflat.probes",
-        "ivfflat.iterative_scan",
     ]
-    filled.execute("load 'vector'")
 
     def settings() -> list[str]:
         row = filled.execute("select " + ", ".join(f"current_setting('{name}')" for name in names)).fetchone()

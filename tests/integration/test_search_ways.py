@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from pgvector import HalfVector
 
 from tests.integration.search_data import add_random_videos, add_video, axis, pretend_size, scores, search
 
@@ -47,11 +46,12 @@ def test_explain_tells_scan_candidates_and_recall(connection: Connection) -> Non
     pretend_size(connection, 10_000_000)
     rows = connection.execute("select * from vsdb.explain_embedding(%s)", (axis(0),)).fetchall()
     results = {step: result for step, result, _ in rows if step != "plan"}
-    assert results["scan"] == "index, about 40000000 patches in all videos"
+    assert results["scan"] == "runs, about 40000000 patches in all videos"
     assert results["moments"] == results["exact moments"]
     assert int(results["candidates"]) > 0
     assert results["recall"].endswith(f" of {results['exact moments']}")
-    assert any("patch_runs_embedding_l2" in result for step, result, _ in rows if step == "plan")
+    assert any(result.endswith("Scan on patch_runs") for step, result, _ in rows if step == "plan")
+    assert results["parallel workers"] == "0"  # too few runs for them to pay
     assert all(time is None or time > 0 for _, _, time in rows)
 
 
@@ -251,49 +251,3 @@ def test_a_refresh_after_an_ingest_measures_as_the_first_one_would(measured: Con
 def test_background_of_an_empty_database_is_not_measured(connection: Connection) -> None:
     connection.execute("update vsdb.neutral_prompts set embedding = %s", (axis(1),))
     assert connection.execute("select vsdb.refresh_background()").fetchone() == (False,)
-
-
-def test_patch_runs_follow_the_patches(connection: Connection) -> None:
-    still, other = {0: 0.9}, {1: 0.9}
-    video_id = add_video(connection, "/a.mp4", [still] * 40 + [other] * 3)
-    rows = connection.execute(
-        "select first_frame, last_frame, start_seconds, last_seconds from vsdb.patch_runs order by 1"
-    ).fetchall()
-    assert rows == [(0, 31, 0, 31), (32, 39, 32, 39), (40, 42, 40, 42)]
-    connection.execute("delete from vsdb.videos where video_id = %s", (video_id,))
-    assert connection.execute("select count(*) from vsdb.patch_runs").fetchone() == (0,)
-
-
-def test_run_embedding_is_the_turned_mean_of_its_patches(connection: Connection) -> None:
-    vectors = add_random_videos(connection, num_videos=2, num_frames=60, num_patches=1)[:, :, 0]
-    rows = connection.execute("select direction, centre, stretch from vsdb.turning order by axis").fetchall()
-    directions = np.array([direction.to_numpy() for direction, _, _ in rows], np.float32)
-    centre, stretch = (np.array([row[column] for row in rows], np.float32) for column in (1, 2))
-    runs = connection.execute(
-        "select video_id - min(video_id) over (), first_frame, last_frame, embedding from vsdb.patch_runs"
-    ).fetchall()
-    assert len(runs) > 2
-    for video, first, last, run in runs:
-        mean = vectors[video, first : last + 1].mean(axis=0)
-        turned_back = (run.to_numpy().astype(np.float32) * stretch + centre) @ directions
-        assert float(turned_back @ mean / np.linalg.norm(mean)) == pytest.approx(1, abs=2e-3)
-
-
-def test_turning_leaves_scores_as_they_were(connection: Connection) -> None:
-    vectors = add_random_videos(connection, num_videos=2, num_frames=60, num_patches=2)
-    query = str(HalfVector(vectors[1, 30, 1]).to_list())
-    row = connection.execute(
-        """select vsdb.run_score(vsdb.turn(%(query)s) <-> q.turned, q.score_at_query, q.points_lost)
-           from vsdb.turn_query(%(query)s) q""",
-        {"query": query},
-    ).fetchone()
-    assert row is not None
-    assert row[0] == pytest.approx(100, abs=0.5)
-
-
-def test_index_without_a_turning_finds_the_same(connection: Connection) -> None:
-    add_video(connection, "/a.mp4", scores([0, 0, 80, 0, 0, 0, 60, 60, 0, 0]))
-    exact = search(connection, axis(0), exact=True)
-    connection.execute("select vsdb.build_index(min_patches => 0)")
-    pretend_size(connection, 10_000_000)
-    assert search(connection, axis(0)) == exact

@@ -42,11 +42,10 @@ TESTS = {  # the tests that should notice, the quick ones first; each list takes
     "sql/functions/explain.sql": "integration/search_ways",
     "sql/functions/filters.sql": "integration/search_contract integration/plans",
     "sql/functions/grants.sql": "integration/reader",
-    "sql/functions/index.sql": "integration/upkeep integration/plans",
     "sql/functions/judge.sql": "integration/judge",
     "sql/functions/moments.sql": "integration/search_moments integration/search_contract integration/plans",
     "sql/functions/nearest.sql": "integration/search_contract integration/plans",
-    "sql/functions/patch_runs.sql": "integration/search_ways integration/store integration/plans",
+    "sql/functions/patch_runs.sql": "integration/patch_runs integration/store integration/plans",
     "sql/functions/refresh.sql": "integration/centred integration/search_ways",
     "sql/functions/scans.sql": "integration/search_contract integration/plans",
     "sql/functions/search.sql": "integration/search_moments integration/search_contract"
@@ -54,7 +53,6 @@ TESTS = {  # the tests that should notice, the quick ones first; each list takes
     "sql/functions/search_ways.sql": "integration/search_ways",
     "sql/functions/text_tower.sql": "integration/embed",
     "sql/functions/tokenize.sql": "integration/tokenize",
-    "sql/functions/turning.sql": "integration/search_ways integration/upkeep integration/plans",
     "sql/functions/video_scores.sql": "integration/serve_api",
     "sql/functions/views.sql": "integration/store integration/serve_api",
 }

@@ -181,8 +181,6 @@ def _replace_model(connection: Connection, info: ModelInfo) -> None:
     connection.execute("update vsdb.neutral_prompts set embedding = null")
     connection.execute("update vsdb.judgements set embedding = null, score = null, z = null")
     connection.execute("delete from vsdb.calibrations")
-    connection.execute("drop index if exists vsdb.patch_runs_embedding_l2")  # they fit the other model's embeddings
-    connection.execute("delete from vsdb.turning")
     schema.set_embedding_dim(connection, info.embedding_dim)
     connection.execute(
         f"""insert into vsdb.models ({", ".join(values)}) values ({", ".join(["%s"] * len(values))})
