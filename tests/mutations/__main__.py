@@ -32,7 +32,7 @@ TESTS = {  # the tests that should notice, the quick ones first; each list takes
     "vsdb/ingest/channels.py": "unit/pipeline integration/pipeline",
     "vsdb/ingest/stages.py": "integration/pipeline integration/sampling integration/ingest",
     "vsdb/ingest/run.py": "integration/ingest integration/pipeline integration/sampling",
-    "vsdb/ingest/ledger.py": "integration/ingest integration/sampling",
+    "vsdb/ingest/ledger.py": "integration/ingest integration/sampling integration/pipeline",
     "vsdb/search.py": "integration/serve_api acceptance/ways_to_ask",
     "vsdb/serve/files.py": "unit/file_keeper integration/serve_files",
     "vsdb/cli/output.py": "unit/output unit/tables",
